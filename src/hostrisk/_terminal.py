@@ -1,0 +1,255 @@
+"""What people see: hostile text made harmless, tables, marked spans, a progress bar.
+
+Posts may hold terminal escapes, direction marks and other characters that a terminal obeys without
+showing them. Nothing goes to a terminal unless ``visible`` has spelled them out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import click
+
+from hostrisk._columns import plain_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from hostrisk.records import Decision, Explanation, Span
+
+__all__ = [
+    "Output",
+    "Progress",
+    "TablePrinter",
+    "VisibleOutput",
+    "has_color",
+    "progress",
+    "render_explanation",
+    "render_manifest",
+    "visible",
+]
+
+# Controls, direction marks, line separators, unseen joiners and tags, halves of characters. The
+# two joiners U+200C and U+200D stay: emoji and several scripts need them and no terminal obeys them.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+# Shades of the 256-color palette, from faint to strong, all readable under black.
+_REDS = (224, 217, 210, 203)
+_BLUES = (195, 153, 117, 75)
+_FAINTEST = 0.1
+_MOST_SPANS = 20
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """Spell out every character that a terminal would obey or hide, except those in ``keep``."""
+
+    def spell(match: re.Match[str]) -> str:
+        return match[0] if match[0] in keep else match[0].encode("unicode_escape").decode()
+
+    return _UNSAFE.sub(spell, text)
+
+
+def has_color() -> bool:
+    """Tell whether standard output is a terminal whose user wants color."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
+
+
+def _terminal_width() -> int:
+    from shutil import get_terminal_size  # costs as much as scoring a text, and pipes need none
+
+    return get_terminal_size().columns
+
+
+class Output(Protocol):
+    """A text stream, or what looks like one."""
+
+    def write(self, text: str, /) -> object:
+        """Write text."""
+
+
+class VisibleOutput:
+    """Pass text on to a terminal with everything but line ends made visible."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def write(self, text: str, /) -> None:
+        """Write text."""
+        self._out.write(visible(text, keep="\n"))
+
+
+# --- the table of scores -------------------------------------------------------------------------
+
+
+class TablePrinter:
+    """Print one line a text: score, flagged, kind, targets, and the text last.
+
+    The text comes last, so that columns of a fixed width suffice and nothing need be held back.
+    """
+
+    def __init__(self, out: Output, *, text: str, added: Mapping[str, str]) -> None:
+        self._out = out
+        self._text = text
+        self._added = added
+        self._color = has_color()
+        # A line longer than the terminal would wrap and hide the columns; a pipe gets all of it.
+        self._width = _terminal_width() if sys.stdout.isatty() else None
+        self._started = False
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Print the next rows, before the first of them the header."""
+        if not self._started:
+            self._started = True
+            self._print(("SCORE", "FLAGGED", "KIND", "TARGETS", "TEXT"))
+        names = [self._added[name] for name in ("score", "flagged", "kind", "targets")]
+        values = [plain_values(columns[name]) for name in (*names, self._text)]
+        for score, flagged, kind, targets, text in zip(*values, strict=True):
+            shown = "" if score is None else f"{score:.4f}"
+            verdict = {None: "", True: "yes", False: "no"}[flagged]
+            post = "(null)" if text is None else visible(text)
+            self._print((shown, verdict, kind or "", ",".join(targets or ()), post))
+
+    def _print(self, cells: tuple[str, str, str, str, str]) -> None:
+        score, flagged, kind, targets, text = cells
+        line = f"{score:<7} {flagged:<7} {kind:<13} {targets:<20} {text}".rstrip()
+        if self._width is not None and len(line) > self._width:
+            line = line[: self._width - 1] + "…"
+        if self._color and flagged == "yes":
+            line = click.style(line[:15], fg="red", bold=True) + line[15:]
+        self._out.write(line + "\n")
+
+    def close(self) -> None:
+        """Do nothing: every row is printed at once."""
+
+
+# --- explanations --------------------------------------------------------------------------------
+
+
+def render_explanation(explanation: Explanation, decision: Decision, *, color: bool) -> str:
+    """Show a text with its spans marked, what was decided, and the table of spans."""
+    flagged = "flagged" if decision.flagged else "not flagged"
+    carried = explanation.logit - explanation.bias
+    lines = [
+        f"score    {explanation.score:.4f} ({flagged} at the threshold {decision.threshold:.4g})",
+        f"kind     {explanation.kind or '-'}",
+        f"targets  {', '.join(explanation.targets) or '-'}",
+        f"logit    {explanation.logit:+.4f} = bias {explanation.bias:+.4f} + spans {carried:+.4f}",
+        f"model    {visible(decision.model)}, policy {visible(decision.policy)}",
+        *_window_line(explanation),
+        "",
+        _marked_text(explanation, color=color),
+        *_span_table(explanation),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _window_line(explanation: Explanation) -> list[str]:
+    start, end = explanation.window
+    length = len(explanation.text)
+    if (start, end) == (0, length):
+        return []
+    return [f"window   characters {start:,} to {end:,} of {length:,}, the part that scored highest"]
+
+
+def _marked_text(explanation: Explanation, *, color: bool) -> str:
+    at, end = explanation.window
+    text, parts = explanation.text, []
+    strongest = max((abs(span.weight) for span in explanation.spans), default=0.0)
+    for span in sorted(explanation.spans):
+        share = abs(span.weight) / (strongest or 1.0)
+        if span.start < at or share < _FAINTEST:
+            continue
+        parts += [visible(text[at : span.start], keep="\n"), _mark(span, share, color=color)]
+        at = span.end
+    return "".join([*parts, visible(text[at:end], keep="\n")])
+
+
+def _mark(span: Span, share: float, *, color: bool) -> str:
+    shown = visible(span.text, keep="\n")
+    if not color:
+        return f"[{shown} {span.weight:+.1f}]"
+    shades = _REDS if span.weight > 0 else _BLUES
+    return click.style(shown, fg=16, bg=shades[min(3, int(share * 4))])
+
+
+def _span_table(explanation: Explanation) -> list[str]:
+    spans = sorted(explanation.spans, key=lambda span: -abs(span.weight))
+    if not spans:
+        return []
+    rows = [
+        f"{span.weight:+8.4f}  {f'{span.start}-{span.end}':<13} {visible(span.text)}"
+        for span in spans[:_MOST_SPANS]
+    ]
+    if rest := spans[_MOST_SPANS:]:
+        rows.append(f"{sum(span.weight for span in rest):+8.4f}  in {len(rest):,} weaker spans")
+    return ["", f"{'WEIGHT':>8}  {'CHARACTERS':<13} SPAN", *rows]
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def render_manifest(model_id: str, manifest: Mapping[str, Any]) -> str:
+    """Summarize the manifest of a model, one fact a line."""
+    facts = [("model", model_id)]
+    for name, value in manifest.items():
+        facts += _facts(name, value)
+    width = max(len(name) for name, _ in facts)
+    return "".join(f"{visible(f'{name:<{width}}  {value}')}\n" for name, value in facts)
+
+
+def _facts(name: str, value: Any) -> list[tuple[str, str]]:
+    if name == "data":
+        return [(f"data.{row.get('source', '?')}", _data_row(row)) for row in value]
+    if isinstance(value, dict):
+        return [fact for key, item in value.items() for fact in _facts(f"{name}.{key}", item)]
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return [(name, f"{len(value):,} entries")]
+    if isinstance(value, list):
+        return [(name, ", ".join(map(str, value)))]
+    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value))]
+
+
+def _data_row(row: Mapping[str, Any]) -> str:
+    counts = f"{row.get('rows', 0):,} rows, {row.get('positives', 0):,} positive"
+    return f"{counts}, license {row.get('licence', 'unknown')}"
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+class Progress(NamedTuple):
+    """Where work reports how far it is."""
+
+    advance: Callable[[int], None]
+    count_rows: Callable[[int], None]
+
+
+@contextmanager
+def progress(total: int, *, shown: bool) -> Iterator[Progress]:
+    """Show a bar of bytes done, time left and rows on standard error.
+
+    :param total: bytes to do.
+    """
+    if not shown:
+        yield Progress(lambda _: None, lambda _: None)
+        return
+    rows = 0
+
+    def count_rows(more: int) -> None:
+        nonlocal rows
+        rows += more
+
+    with click.progressbar(
+        length=total,
+        label="Scoring",
+        file=sys.stderr,
+        item_show_func=lambda _: f"{rows:,} rows",
+    ) as bar:
+        yield Progress(bar.update, count_rows)

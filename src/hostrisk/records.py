@@ -1,0 +1,59 @@
+"""Small immutable records that cross module borders: what a caller gets back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Decision", "Explanation", "Interval", "Span"]
+
+
+class Interval(NamedTuple):
+    """An estimate with the two ends of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Span(NamedTuple):
+    """A stretch of the original text and what it adds to the logit of the score.
+
+    ``start`` and ``end`` count code points of the text as it was given.
+    """
+
+    start: int
+    end: int
+    text: str
+    weight: float
+
+
+class Decision(NamedTuple):
+    """What was decided about one text, with all that is needed to question it later.
+
+    ``score`` and ``flagged`` are None where the text was null. ``kind`` and ``targets`` are
+    empty where the text is not flagged.
+    """
+
+    score: float | None
+    threshold: float
+    flagged: bool | None
+    kind: str | None
+    targets: tuple[str, ...]
+    model: str
+    policy: str
+
+
+class Explanation(NamedTuple):
+    """Why a text got its score: the logit is ``bias`` plus the weights of all spans.
+
+    ``window`` is the stretch of the text, in code points, whose score the text got.
+    """
+
+    text: str
+    score: float
+    logit: float
+    bias: float
+    spans: tuple[Span, ...]
+    kind: str | None
+    targets: tuple[str, ...]
+    window: tuple[int, int]
