@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["build_column", "plain_values"]
+__all__ = ["build_column", "decode_dictionary", "plain_values"]
 
 
-def build_column(values: Sequence[Any], kind: str) -> pa.Array:
+def build_column(values: Sequence[Any], kind: str) -> pa.Array[Any]:
     """Build an Arrow array from Python values, None for null.
 
     :param kind: ``string``, ``double``, ``int64``, ``bool``, ``strings`` (lists of strings) or
@@ -41,14 +41,15 @@ def build_column(values: Sequence[Any], kind: str) -> pa.Array:
         return _from_buffers(pa.list_(pa.string()), values, parts, children=[items])
     if kind == "bool":
         return _from_buffers(pa.bool_(), values, [valid, _bits([bool(v) for v in values])])
-    code, data_type = {"int64": ("q", pa.int64()), "double": ("d", pa.float64())}[kind]
-    data = array(code, [0 if value is None else value for value in values])
-    return _from_buffers(data_type, values, [valid, data])
+    numbers = [0 if value is None else value for value in values]
+    if kind == "int64":
+        return _from_buffers(pa.int64(), values, [valid, array("q", numbers)])
+    return _from_buffers(pa.float64(), values, [valid, array("d", numbers)])
 
 
 def _from_buffers(
     data_type: pa.DataType, values: Sequence[Any], parts: list[Any], **more: Any
-) -> pa.Array:
+) -> pa.Array[Any]:
     import pyarrow as pa
 
     buffers = [None if part is None else pa.py_buffer(part) for part in parts]
@@ -89,14 +90,24 @@ def plain_values(column: Any) -> list[Any]:
     if isinstance(data_type, pa.JsonType):
         return [None if text is None else json.loads(text) for text in column.to_pylist()]
     if pa.types.is_dictionary(data_type):
-        return plain_values(column.dictionary_decode())
+        return plain_values(decode_dictionary(column))
     if pa.types.is_temporal(data_type) or pa.types.is_decimal(data_type):
         return _as_text(column)
     values: list[Any] = column.to_pylist()
     return values
 
 
-def _as_text(column: pa.Array) -> list[Any]:
+def decode_dictionary(column: Any) -> Any:
+    """Write each row's value out, also where Arrow cannot: categories of polars."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(column.type.value_type):
+        values = column.dictionary.cast(pa.string())
+        column = pa.DictionaryArray.from_arrays(column.indices, values)
+    return column.dictionary_decode()
+
+
+def _as_text(column: pa.Array[Any]) -> list[Any]:
     import pyarrow as pa
 
     try:

@@ -216,7 +216,7 @@ class ParquetWriter:
         if sum(held.nbytes for held in self._held) > _ROW_GROUP_BYTES:
             self._flush()
 
-    def _arrow(self, name: str, column: Any) -> pa.Array:
+    def _arrow(self, name: str, column: Any) -> Any:
         if hasattr(column, "type"):
             return column
         return build_column(column, self._kinds.get(name, "string"))

@@ -283,12 +283,12 @@ def _join(parts: list[Any], kind: Any) -> Any:
     return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
 
 
-def _scores(classifier: Any, text: pa.Array, kept: Any, before: int) -> NDArray[np.float64]:
+def _scores(classifier: Any, text: pa.Array[Any], kept: Any, before: int) -> NDArray[np.float64]:
     """Score the texts of a batch and return the scores of the rows kept."""
     given = classifier.score(text)
     if isinstance(given, pa.Array | pa.ChunkedArray):
         given = given.to_numpy(zero_copy_only=False)
-    scores: NDArray[np.float64] = np.array(given, dtype=np.float64)  # None becomes NaN
+    scores = np.array(given, dtype=np.float64)  # None becomes NaN
     if scores.shape != kept.shape:
         raise InputError(f"the model gave {scores.shape} scores for {len(kept)} texts")
     bad = kept & ~((scores >= 0) & (scores <= 1))
@@ -297,7 +297,8 @@ def _scores(classifier: Any, text: pa.Array, kept: Any, before: int) -> NDArray[
         raise InputError(
             f"the model scored row {before + at + 1} {scores[at]}, which is no probability"
         )
-    return scores[kept]
+    chosen: NDArray[np.float64] = scores[kept]
+    return chosen
 
 
 def _check_rows(rows: _Rows, name: str, group: str | None) -> None:
@@ -348,12 +349,14 @@ def _curve(rows: _Rows) -> tuple[CurvePoint, ...]:
 
 def _notes(counts: Counts, found: Mapping[str, Metric], threshold: float) -> Iterator[str]:
     if not (counts.positives and counts.negatives):
-        there, lacking = (
-            ("positive", "negatives") if counts.positives else ("negative", "positives")
+        there, lacking, other = (
+            ("positive", "negatives", "false-positive rate")
+            if counts.positives
+            else ("negative", "positives", "recall")
         )
         yield (
-            f"All {counts.rows:,} rows are {there}. Average precision, ROC AUC, precision, F1 and "
-            f"recall at a false-positive rate need {lacking} too and are not given."
+            f"Every row is {there}. Average precision, ROC AUC, precision, {other}, F1 and recall "
+            f"at a false-positive rate need {lacking} too and are not given."
         )
     elif not counts.flagged:
         yield f"No row has a score of {threshold:.4g} or more, so that precision is not defined."

@@ -39,6 +39,7 @@ SEED = 0x9E3779B97F4A7C15
 M1 = 0xFF51AFD7ED558CCD
 M2 = 0xC4CEB9FE1A85EC53
 M3 = 0x9FB21C651E98DF25
+M4 = 0xD1B54A32D192ED03
 KN = {3: 0xD6E8FEB86659FD93, 4: 0xA0761D6478BD642F, 5: 0xE7037ED1A0B428DB}
 _MASK = (1 << 64) - 1
 
@@ -66,15 +67,15 @@ def _grams(word: bytes) -> Iterator[int]:
 
 def token_features(tokens: Sequence[Token]) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Yield (slot, indexes of the tokens it came from) of one window, repeats included."""
-    before: tuple[int, int] | None = None
+    before: list[tuple[int, int]] = []  # the last two tokens that pairs can begin with
     for index, token in enumerate(tokens):
         value = token_hash(token.text)
         yield _slot(value * M2), (index,)
         if token.kind == SIDE:
             continue
-        if before is not None:
-            yield _slot((before[1] * M3 & _MASK ^ value) * M2), (before[0], index)
-        before = index, value
+        for (at, first), factor in zip(reversed(before), (M3, M4), strict=False):
+            yield _slot((first * factor & _MASK ^ value) * M2), (at, index)
+        before = [*before[-1:], (index, value)]
         if token.kind == WORD:
             for slot in _grams(token.text):
                 yield slot, (index,)

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hostrisk._columns import build_column, plain_values
+from hostrisk._columns import build_column, decode_dictionary, plain_values
 from hostrisk.errors import InputError, MissingExtraError
 from hostrisk.files import read_batches, table_format
 
@@ -34,6 +34,7 @@ NO_GROUP = "(none)"
 _BATCH_ROWS = 16_384
 _WORDS = {"1": 1, "true": 1, "1.0": 1, "0": 0, "false": 0, "0.0": 0}
 _WORDS |= dict.fromkeys(("", "-1", "-1.0"), UNKNOWN)
+_NUMBERS = {1: 1, 0: 0, -1: UNKNOWN}
 _DATASET_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DEFAULT_SPLIT = "test"
 
@@ -41,7 +42,7 @@ _DEFAULT_SPLIT = "test"
 class LabeledBatch(NamedTuple):
     """Some rows: texts (null where missing), labels (1, 0, -1 for unknown) and group names."""
 
-    text: pa.Array
+    text: pa.Array[Any]
     labels: NDArray[np.int8]
     groups: list[str] | None
 
@@ -99,7 +100,9 @@ def _open(source: Any, names: _Names, split: str | None) -> Iterator[_Table]:
     elif _is_dataset_dict(source):
         source = _choose_split(source, split or _DEFAULT_SPLIT)
     elif split is not None:
-        raise InputError(f"split={split!r} is only for datasets; {_kind(source)} has no splits")
+        raise InputError(
+            f"split={split!r} is only for datasets; {describe_source(source)} has none"
+        )
     if isinstance(source, str | os.PathLike):
         return _read_file(source, names)
     if hasattr(source, "with_format") and hasattr(source, "iter"):
@@ -159,7 +162,7 @@ def _checked(column: Any, name: str) -> Any:
 
 
 def _read_frame(frame: Any, names: _Names) -> Iterator[_Table]:
-    _check_columns([str(name) for name in frame.columns], names, "the DataFrame")
+    _check_columns(list(frame.columns), names, "the DataFrame")
     for start in range(0, max(len(frame), 1), _BATCH_ROWS):
         rows = frame.iloc[start : start + _BATCH_ROWS]
         yield {name: _series_column(rows[name]) for name in names.all}
@@ -178,9 +181,11 @@ def _read_dataset(dataset: Any, names: _Names) -> Iterator[_Table]:
     if known is not None:
         _check_columns(known, names, "the dataset")
         dataset = dataset.select_columns(names.all)
-    for table in dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS):
-        _check_columns(table.column_names, names, "the dataset")
-        yield {name: table.column(name) for name in names.all}
+    # A stream without declared features would guess Arrow types row by row, and fail at a null.
+    form = None if getattr(dataset, "features", None) is None else "arrow"
+    for table in dataset.with_format(form).iter(batch_size=_BATCH_ROWS):
+        _check_columns(table.column_names if form else list(table), names, "the dataset")
+        yield {name: table[name] for name in names.all}
 
 
 def _is_dataset_dict(source: Any) -> bool:
@@ -196,7 +201,7 @@ def _choose_split(splits: Mapping[str, Any], split: str) -> Any:
 
 def _load_dataset(name: str, split: str) -> Any:
     try:
-        import datasets
+        import datasets  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         what = f"{name!r} is no file; loading it as a dataset"
         raise MissingExtraError(what, package="datasets", extra="train") from error
@@ -218,7 +223,7 @@ def _read_rows(source: Iterable[Any], names: _Names) -> Iterator[_Table]:
         start += len(chunk)
 
 
-def _check_columns(found: list[str], names: _Names, where: str) -> None:
+def _check_columns(found: list[Any], names: _Names, where: str) -> None:
     for name in names.all:
         if name not in found:
             there = ", ".join(repr(other) for other in found) or "none"
@@ -241,11 +246,11 @@ def _read_table(table: _Table, names: _Names, before: int) -> LabeledBatch:
     return LabeledBatch(_text(table[names.text], names.text, before), labels, groups)
 
 
-def _text(column: Any, name: str, before: int) -> pa.Array:
+def _text(column: Any, name: str, before: int) -> Any:
     if isinstance(column, list):
         return _text_from_list(column, name, before)
     column = _one_array(column)
-    if pa.types.is_null(column.type):
+    if column.null_count == len(column):  # of any type: that of a column without values is a guess
         return pa.nulls(len(column), pa.string())
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if not any(test(column.type) for test in tests):
@@ -253,7 +258,7 @@ def _text(column: Any, name: str, before: int) -> pa.Array:
     return column
 
 
-def _text_from_list(values: list[Any], name: str, before: int) -> pa.Array:
+def _text_from_list(values: list[Any], name: str, before: int) -> pa.Array[Any]:
     for row, value in enumerate(values, before + 1):
         if not isinstance(value, str | None):
             raise InputError(f"row {row}, column {name!r} is {_kind(value)}, not text")
@@ -289,7 +294,7 @@ def _label_of(value: Any) -> int | None:
     number: Any = value
     if number != number:  # NaN, the null of pandas  # noqa: PLR0124
         return UNKNOWN
-    return int(number) if number in (0, 1, UNKNOWN) else None
+    return _NUMBERS.get(number)
 
 
 def _shown(value: Any) -> str:
@@ -324,8 +329,8 @@ def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
     return values, codes
 
 
-def _one_array(column: Any) -> pa.Array:
+def _one_array(column: Any) -> Any:
     """Join chunks, and undo an encoding as a dictionary, which may hold values no row has."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return decode_dictionary(column) if pa.types.is_dictionary(column.type) else column

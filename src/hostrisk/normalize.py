@@ -76,6 +76,7 @@ class _Scanner:
     def __init__(self) -> None:
         self.tokens: list[Token] = []
         self.mark = ""  # '@', '#' or '$' waiting for the word it stands before
+        self.mark_at = 0
         self.camel = False
         self._clear()
 
@@ -146,10 +147,9 @@ class _Scanner:
         if self.word or not self.mark:
             return
         if self.mark == "$" and "a" <= symbol <= "z":
-            self._append("s", at - 1)
-            self.end = at
-        elif self.mark != "$" and not symbol.isdecimal():
-            self.tokens.append(Token(self.mark.encode(), MARK, at - 1, at))
+            self._append("s", self.mark_at)
+        elif self.mark != "$" and not "0" <= symbol <= "9":
+            self.tokens.append(Token(self.mark.encode(), MARK, self.mark_at, self.mark_at + 1))
             self.camel = self.mark == "#"
         self.mark = ""
 
@@ -176,13 +176,14 @@ class _Scanner:
         self.letters += not digit
         self.ascii = self.ascii and symbol.isascii()
 
-    def sign(self, symbol: str) -> None:
-        """Take one of @ # $ ! *."""
+    def sign(self, symbol: str, at: int) -> None:
+        """Take one of @ # $ ! * at index ``at``."""
         if self.word and "a" <= self.last <= "z" and symbol != "#" and len(self.inner) < 2:
             self.inner += symbol
             return
         self.separate()
         self.mark = symbol if symbol in "@#$" else ""
+        self.mark_at = at
 
 
 def _is_url(scanner: _Scanner, text: str, at: int) -> bool:
@@ -213,7 +214,7 @@ def _scan(text: str) -> list[Token]:
         else:
             for symbol in value:
                 if symbol in "@#$!*":
-                    scanner.sign(symbol)
+                    scanner.sign(symbol, at)
                 else:
                     scanner.put(symbol, char, at)
     scanner.close()

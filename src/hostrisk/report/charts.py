@@ -13,14 +13,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-__all__ = ["STYLE", "compact_count", "interval_bar", "precision_recall_chart", "reliability_chart"]
+__all__ = [
+    "STYLE",
+    "compact_count",
+    "interval_bar",
+    "percent",
+    "precision_recall_chart",
+    "reliability_chart",
+]
 
 STYLE = """
 .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--muted); font: 12px var(--sans); font-variant-numeric: tabular-nums; }
 .chart .label { fill: var(--ink); }
 .chart .marked { fill: var(--mark); font-weight: 600; }
-.chart .halo { paint-order: stroke; stroke: var(--surface); stroke-width: 4px; stroke-linejoin: round; }
+.chart .halo { paint-order: stroke; stroke: var(--surface); stroke-width: 4px; }
 .chart .small { font-size: 10.5px; }
 .chart .grid { stroke: var(--line); stroke-width: 1; }
 .chart .axis { stroke: var(--muted); stroke-width: 1; }
@@ -82,7 +89,9 @@ def precision_recall_chart(
     line = _path([start, *steps])
     area = _path([(start[0], frame.bottom), start, *steps, (steps[-1][0], frame.bottom)]) + "Z"
     parts = [
-        _axes(frame, "recall: share of positives found", "precision: share of flagged that is right"),
+        _axes(
+            frame, "recall: share of positives found", "precision: share of flagged that is right"
+        ),
         f'<path class="area" d="{area}"/><path class="curve" d="{line}"/>',
         _base_line(frame, base_rate),
         _chosen_point(frame, chosen, threshold) if chosen else "",
@@ -94,7 +103,7 @@ def precision_recall_chart(
 def reliability_chart(
     bins: Sequence[Mapping[str, Any]], *, threshold: float, name: str = "reliability"
 ) -> str:
-    """Draw the share of positives over the predicted probability, and rows by predicted probability.
+    """Draw the share of positives, and below it the rows, over the predicted probability.
 
     :param bins: mappings with the fields of :class:`hostrisk.metrics.ReliabilityBin`.
     :param name: prefix of the ids in the image; must be unique on a page.
@@ -102,11 +111,11 @@ def reliability_chart(
     frame = _Frame(_LEFT, 12, _WIDTH - _LEFT - 16, 212)
     counts = _Frame(frame.left, 244, frame.width, 68)
     diagonal = f"M{frame.x(0)} {frame.y(0)}L{frame.x(1)} {frame.y(1)}"
-    limit = frame.x(threshold)
+    limit, top = frame.x(threshold), frame.top
     parts = [
         _axes(frame, "", "share that is positive", labeled=False),
         f'<path class="guide" d="{diagonal}"/>',
-        f'<line class="mark-line" x1="{limit}" x2="{limit}" y1="{frame.top}" y2="{counts.bottom}"/>',
+        f'<line class="mark-line" x1="{limit}" x2="{limit}" y1="{top}" y2="{counts.bottom}"/>',
         *(_reliability_dot(frame, place) for place in bins),
         _count_bars(counts, bins),
         _bottom_axis(counts, "predicted probability"),
@@ -134,6 +143,11 @@ def compact_count(count: int) -> str:
             shown = count / size
             return f"{shown:.1f}{letter}" if shown < 9.95 else f"{shown:.0f}{letter}"
     return str(count)
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage that keeps two figures of small ones: 34.5%, 0.041%."""
+    return f"{share:.1%}" if share >= 0.01 or share == 0 else f"{share * 100:.2g}%"
 
 
 def _on_bar(value: float) -> float:
@@ -193,9 +207,8 @@ def _base_line(frame: _Frame, base_rate: float) -> str:
     y, right = frame.y(base_rate), frame.x(1)
     # Above the line, unless that would leave the frame.
     label_y = y - 6 if base_rate < 0.9 else y + 16
-    return (
-        f'<line class="guide" x1="{frame.left}" x2="{right}" y1="{y}" y2="{y}"/>'
-        + _text(right - 6, label_y, f"at random {base_rate:.1%}", anchor="end", kind="halo")
+    return f'<line class="guide" x1="{frame.left}" x2="{right}" y1="{y}" y2="{y}"/>' + _text(
+        right - 6, label_y, f"at random {percent(base_rate)}", anchor="end", kind="halo"
     )
 
 
@@ -247,11 +260,11 @@ def _describe_curve(
     for level in (0.25, 0.5, 0.75):
         reached = next((point for point in points if point["recall"] >= level), points[-1])
         found.append(f"{reached['precision']:.2f} at a recall of {level}")
-    at = f" At the threshold {threshold:.3g}, recall is {chosen[0]:.2f} and precision {chosen[1]:.2f}."
-    return (
-        f"Precision is {', '.join(found)}; flagging at random would give {base_rate:.3f}."
-        f"{at if chosen else ''}"
-    )
+    described = f"Precision is {', '.join(found)}; flagging at random gives {percent(base_rate)}."
+    if chosen:
+        described += f" At the threshold {threshold:.3g}, recall is {chosen[0]:.2f}"
+        described += f" and precision {chosen[1]:.2f}."
+    return described
 
 
 def _describe_bins(bins: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
-from unicodedata import east_asian_width
+from unicodedata import category, east_asian_width
 
 from hostrisk._terminal import visible
 from hostrisk.errors import MissingExtraError
@@ -19,7 +19,7 @@ __all__ = ["render_html", "render_text", "summarize"]
 _TITLES = {
     "average_precision": (
         "Average precision",
-        "how well the ranking puts positives first; flagging at random gives the share of positives",
+        "how well the ranking puts positives first; at random it is the share of positives",
     ),
     "roc_auc": ("ROC AUC", "chance that a positive scores higher than a negative"),
     "precision": ("Precision", "share of flagged rows that are positive"),
@@ -47,13 +47,12 @@ _GROUP_METRICS = {
 _LONGEST_NAME = 120
 _LONGEST_TEXT_NAME = 48
 _NONE = "n/a"
+_NO_PLACE = ("Mn", "Me", "Cf")
 
 
 def summarize(record: Mapping[str, Any]) -> dict[str, Any]:
     """Put an evaluation into the words, numbers and order in which it is shown."""
-    groups = sorted(
-        record["groups"], key=lambda group: (group["metrics"]["accuracy"]["estimate"], group["name"])
-    )
+    groups = sorted(record["groups"], key=_accuracy_then_name)
     return {
         "source": _name(record["source"]),
         "model": _name(record["model"]),
@@ -104,6 +103,10 @@ def render_html(record: Mapping[str, Any]) -> str:
 # --- summary -------------------------------------------------------------------------------------
 
 
+def _accuracy_then_name(group: Mapping[str, Any]) -> tuple[float, str]:
+    return group["metrics"]["accuracy"]["estimate"], group["name"]
+
+
 def _name(text: str) -> str:
     shown = visible(text)
     return shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…"
@@ -113,7 +116,7 @@ def _number(value: float | None) -> str:
     if value is None:
         return _NONE
     # Two figures are left of small values, so that a Brier score of 0.0042 is not 0.004.
-    return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.4f}"
+    return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
 
 
 def _between(metric: Mapping[str, Any]) -> str:
@@ -163,9 +166,9 @@ def _headline(record: Mapping[str, Any]) -> str:
     rows, positives = record["rows"], record["positives"]
     hits, flagged = record["true_positives"], record["flagged"]
     return (
-        f"{_count(rows, 'row')}, {positives:,} of them positive ({positives / rows:.1%}). The model "
-        f"flags {flagged:,}: {hits:,} rightly, {flagged - hits:,} wrongly; "
-        f"it misses {positives - hits:,}."
+        f"{_count(rows, 'row')}, {positives:,} of them positive "
+        f"({charts.percent(positives / rows)}). The model flags {flagged:,}: {hits:,} rightly, "
+        f"{flagged - hits:,} wrongly; it misses {positives - hits:,}."
     )
 
 
@@ -231,7 +234,7 @@ def _group_rows(summary: Mapping[str, Any]) -> Iterator[Sequence[str]]:
 
 
 def _table(rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> str:
-    """Align columns by what a terminal shows: wide letters take two places."""
+    """Align columns by what a terminal shows: wide letters take two places, marks none."""
     cells = list(rows)
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     aligned = set(right)
@@ -249,7 +252,10 @@ def _table(rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> str:
 
 
 def _width(text: str) -> int:
-    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+    return sum(
+        0 if category(letter) in _NO_PLACE else 2 if east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
 
 
 # --- page ----------------------------------------------------------------------------------------
