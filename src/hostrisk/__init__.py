@@ -1,0 +1,60 @@
+"""Find violent incitement in text: threats, incitement, glorification and wishes of violence.
+
+>>> import hostrisk
+>>> clf = hostrisk.load()
+>>> clf.score("we baked a cake for the school party") < clf.threshold
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hostrisk.classifier import Classifier, load, score
+    from hostrisk.errors import (
+        HostriskError, InputError, MissingExtraError, ModelError, PolicyError,
+    )
+    from hostrisk.evaluation import Evaluation, evaluate
+    from hostrisk.policy import Policy
+    from hostrisk.records import Decision, Explanation, Interval, Span
+
+__version__ = "0.1.0"
+
+# Each name is imported when it is first used, so that `import hostrisk` costs almost nothing.
+_HOMES = {
+    "Classifier": "classifier",
+    "Decision": "records",
+    "Evaluation": "evaluation",
+    "Explanation": "records",
+    "HostriskError": "errors",
+    "InputError": "errors",
+    "Interval": "records",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "Policy": "policy",
+    "PolicyError": "errors",
+    "Span": "records",
+    "evaluate": "evaluation",
+    "load": "classifier",
+    "score": "classifier",
+}
+
+__all__ = [
+    "Classifier", "Decision", "Evaluation", "Explanation", "HostriskError", "InputError",
+    "Interval", "MissingExtraError", "ModelError", "Policy", "PolicyError", "Span", "__version__",
+    "evaluate", "load", "score",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hostrisk' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"hostrisk.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

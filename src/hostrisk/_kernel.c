@@ -848,27 +848,53 @@ static PyObject *features(PyObject *self, PyObject *args) {
     return result;
 }
 
-static PyObject *best_slots(PyObject *self, PyObject *args) {
+/* Sum the rows of a table of heads over the slots of the best window; see linear.head_sums. */
+static PyObject *sum_rows(const Scorer *s, const Py_buffer *table, Py_ssize_t columns) {
+    const int8_t *cells = table->buf;
+    Py_ssize_t rows = table->len / columns;
+    PyObject *sums = PyList_New(columns);
+    for (Py_ssize_t column = 0; sums && column < columns; column++) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < s->best_count; i++) {
+            Py_ssize_t row = (Py_ssize_t)(((uint64_t)s->best_slots[i] * (uint64_t)rows) >> BITS);
+            sum += cells[row * columns + column];
+        }
+        PyObject *item = PyLong_FromLongLong(sum);
+        if (!item || PyList_SetItem(sums, column, item) < 0) Py_CLEAR(sums);
+    }
+    return sums ? Py_BuildValue("(nN)", (Py_ssize_t)s->best_count, sums) : NULL;
+}
+
+static PyObject *head_sums(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *object, *weights_object, *result = NULL;
+    PyObject *object, *weights_object, *table_object, *result = NULL;
     double scale, bias;
-    Py_buffer weights;
+    Py_ssize_t columns;
+    Py_buffer weights, table;
     Text text;
-    if (!PyArg_ParseTuple(args, "UOdd", &object, &weights_object, &scale, &bias)) return NULL;
+    if (!PyArg_ParseTuple(args, "UOddOn", &object, &weights_object, &scale, &bias, &table_object,
+                          &columns))
+        return NULL;
     if (get_text(object, &text) < 0) return NULL;
-    if (get_weights(weights_object, &weights) == 0) {
+    if (get_weights(weights_object, &weights) < 0) goto done;
+    if (PyObject_GetBuffer(table_object, &table, PyBUF_SIMPLE) < 0) goto weights_done;
+    if (columns < 1 || table.len < columns || table.len % columns || table.len / columns > SLOTS) {
+        PyErr_SetString(PyExc_ValueError, "the table of heads does not fit its columns");
+    } else {
         Scorer *s = acquire(&weights, scale, bias);
         if (s) {
             s->keep_best = 1;
             Py_BEGIN_ALLOW_THREADS
             text_logit(s, text.text, text.size);
             Py_END_ALLOW_THREADS
-            result = PyBytes_FromStringAndSize((const char *)s->best_slots,
-                                               (Py_ssize_t)(s->best_count * 4));
+            result = sum_rows(s, &table, columns);
             release(s);
         }
-        PyBuffer_Release(&weights);
     }
+    PyBuffer_Release(&table);
+weights_done:
+    PyBuffer_Release(&weights);
+done:
     Py_XDECREF(text.owner);
     return result;
 }
@@ -882,8 +908,8 @@ static PyMethodDef methods[] = {
      "score_arrow(schema, array, weights, scale, bias) -> bytes of float64, 0 for null"},
     {"features", features, METH_VARARGS,
      "features(texts) -> (int64 row pointers, uint32 slots), both as bytes"},
-    {"best_slots", best_slots, METH_VARARGS,
-     "best_slots(text, weights, scale, bias) -> uint32 slots of the best window, as bytes"},
+    {"head_sums", head_sums, METH_VARARGS,
+     "head_sums(text, weights, scale, bias, table, columns) -> (slots of the best window, sums)"},
     {NULL, NULL, 0, NULL},
 };
 

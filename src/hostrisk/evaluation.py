@@ -283,22 +283,23 @@ def _join(parts: list[Any], kind: Any) -> Any:
     return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
 
 
-def _scores(classifier: Any, text: pa.Array[Any], kept: Any, before: int) -> NDArray[np.float64]:
+def _scores(
+    classifier: Any, text: pa.Array[Any], kept: NDArray[np.bool_], before: int
+) -> NDArray[np.float64]:
     """Score the texts of a batch and return the scores of the rows kept."""
     given = classifier.score(text)
     if isinstance(given, pa.Array | pa.ChunkedArray):
         given = given.to_numpy(zero_copy_only=False)
-    scores = np.array(given, dtype=np.float64)  # None becomes NaN
+    scores: NDArray[np.float64] = np.array(given, dtype=np.float64)  # None becomes NaN
     if scores.shape != kept.shape:
-        raise InputError(f"the model gave {scores.shape} scores for {len(kept)} texts")
+        raise InputError(f"the model gave {scores.size} scores for {len(kept)} texts")
     bad = kept & ~((scores >= 0) & (scores <= 1))
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise InputError(
             f"the model scored row {before + at + 1} {scores[at]}, which is no probability"
         )
-    chosen: NDArray[np.float64] = scores[kept]
-    return chosen
+    return scores[kept]
 
 
 def _check_rows(rows: _Rows, name: str, group: str | None) -> None:

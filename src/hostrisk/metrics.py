@@ -329,7 +329,10 @@ def _calibration_interval(gaps: Floats, drawn: Floats) -> tuple[float, float | N
     noise = float(np.abs(drawn - gaps).sum(axis=1).mean())
     center = float(errors.mean())
     low, high = _percentiles(errors)
-    return estimate, max(0.0, estimate - noise - (center - low)), estimate + high - center
+    lowest = max(0.0, estimate - noise - (center - low))
+    highest = min(1.0, estimate + high - center)
+    # Rounding may put an end of an interval without width on the wrong side.
+    return estimate, min(lowest, estimate), max(highest, estimate)
 
 
 def _percentiles(drawn: Floats) -> tuple[float, float]:

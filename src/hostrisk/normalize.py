@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from hostrisk import _fold_table
 
-__all__ = ["MARK", "SIDE", "WORD", "Token", "fold"]
+__all__ = ["MARK", "MAX_TOKEN", "SIDE", "WORD", "Token", "fold", "scan"]
 
 WORD, MARK, SIDE = 0, 1, 2  # all features; whole only; whole only and outside of pairs
 MAX_TOKEN = 64
@@ -190,7 +190,7 @@ def _is_url(scanner: _Scanner, text: str, at: int) -> bool:
     return bytes(scanner.word) in (b"http", b"https") and text.startswith("://", at)
 
 
-def _scan(text: str) -> list[Token]:
+def scan(text: str) -> list[Token]:
     scanner = _Scanner()
     skipping = False
     for at, char in enumerate(text):
@@ -238,7 +238,7 @@ def fold(text: str) -> list[Token]:
     """Return the tokens of ``text`` in order, with offsets in code points."""
     tokens: list[Token] = []
     letters: list[Token] = []
-    for token in [*_scan(text), None]:
+    for token in [*scan(text), None]:
         if token is not None and _is_letter(token):
             letters.append(token)
             continue

@@ -28,6 +28,7 @@ STYLE = """
 .chart .label { fill: var(--ink); }
 .chart .marked { fill: var(--mark); font-weight: 600; }
 .chart .halo { paint-order: stroke; stroke: var(--surface); stroke-width: 4px; }
+.chart .halo { stroke-linejoin: round; }
 .chart .small { font-size: 10.5px; }
 .chart .grid { stroke: var(--line); stroke-width: 1; }
 .chart .axis { stroke: var(--muted); stroke-width: 1; }
@@ -204,21 +205,21 @@ def _bottom_axis(frame: _Frame, text: str) -> str:
 
 
 def _base_line(frame: _Frame, base_rate: float) -> str:
-    y, right = frame.y(base_rate), frame.x(1)
-    # Above the line, unless that would leave the frame.
+    y = frame.y(base_rate)
+    line = f'<line class="guide" x1="{frame.left}" x2="{frame.x(1)}" y1="{y}" y2="{y}"/>'
+    # At the left, as the curve ends on this line at the right; above, if that is in the frame.
     label_y = y - 6 if base_rate < 0.9 else y + 16
-    return f'<line class="guide" x1="{frame.left}" x2="{right}" y1="{y}" y2="{y}"/>' + _text(
-        right - 6, label_y, f"at random {percent(base_rate)}", anchor="end", kind="halo"
-    )
+    return line + _text(frame.left + 6, label_y, f"at random {percent(base_rate)}", kind="halo")
 
 
 def _chosen_point(frame: _Frame, chosen: tuple[float, float], threshold: float) -> str:
     x, y = frame.x(chosen[0]), frame.y(chosen[1])
+    # The curve falls to the right: above it there is room at the right, below it at the left.
     at_right = chosen[0] > 0.6
-    label_y = y + 20 if chosen[1] > 0.9 else y - 9
+    below = (at_right and chosen[1] > 0.1) or chosen[1] > 0.95
     label = _text(
         x - 9 if at_right else x + 9,
-        label_y,
+        y + 20 if below else y - 9,
         f"threshold {threshold:.3g}",
         anchor="end" if at_right else "start",
         kind="marked halo",
@@ -246,7 +247,7 @@ def _count_bars(frame: _Frame, bins: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f'<rect class="bar" x="{left:.1f}" y="{top}" {size}/>')
         middle = round((left + right) / 2, 1)
         shown = compact_count(place["rows"])
-        parts.append(_text(middle, round(top - 4, 1), shown, anchor="middle", kind="small"))
+        parts.append(_text(middle, round(top - 4, 1), shown, anchor="middle", kind="small halo"))
     return "".join(parts)
 
 

@@ -264,9 +264,10 @@ def _width(text: str) -> int:
 def _charts(record: Mapping[str, Any]) -> dict[str, str]:
     curves, metrics = record["curves"], record["metrics"]
     drawn = {
+        "precision_recall": "",  # with one class only there is no curve
         "reliability": charts.reliability_chart(
             curves["reliability"], threshold=record["threshold"]
-        )
+        ),
     }
     if curves["precision_recall"]:
         precision = metrics["precision"]["estimate"]

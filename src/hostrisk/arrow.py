@@ -1,0 +1,93 @@
+"""Score Arrow columns where they lie: no Python string is made of any text.
+
+What is taken: pyarrow arrays and chunked arrays, polars Series, and whatever else offers
+``__arrow_c_array__`` or ``__arrow_c_stream__``, of the types string, large_string, string_view,
+a dictionary of those, or null.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hostrisk.errors import InputError, MissingExtraError
+from hostrisk.linear import in_threads
+
+try:
+    import pyarrow as pa
+except ImportError as error:
+    raise MissingExtraError("Scoring Arrow data", package="pyarrow", extra="arrow") from error
+
+if TYPE_CHECKING:
+    from hostrisk.linear import LinearScorer
+
+__all__ = ["score_column"]
+
+_LEAST_ROWS = 4_096
+
+
+def score_column(scorer: LinearScorer, column: Any, *, threads: int) -> pa.Array | pa.ChunkedArray:
+    """Return float64 probabilities, null for null; chunked where a chunked array was given.
+
+    :raises InputError: the column is not text.
+    """
+    given = _import(column)
+    chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
+    pieces = [piece for chunk in chunks for piece in _pieces(_as_text(chunk), threads)]
+    if threads == 1:
+        scores = [_score(scorer, piece) for piece in pieces]
+    else:
+        scores = in_threads(lambda piece: _score(scorer, piece), pieces, threads)
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array(scores, pa.float64())
+    return scores[0] if len(scores) == 1 else pa.concat_arrays(scores or [_nothing()])
+
+
+def _nothing() -> pa.Array:
+    return pa.nulls(0, pa.float64())
+
+
+def _import(column: Any) -> pa.Array | pa.ChunkedArray:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column
+    try:
+        if hasattr(column, "__arrow_c_stream__"):
+            return pa.chunked_array(column)
+        return pa.array(column)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        kind = type(column).__name__
+        raise InputError(f"{kind} cannot be read as one Arrow column: {reason}") from error
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(array.dictionary_decode())
+    if pa.types.is_null(kind):
+        return pa.nulls(len(array), pa.string())
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not any(test(kind) for test in tests):
+        advice = "; give one of its columns" if pa.types.is_struct(kind) else ""
+        raise InputError(f"the Arrow column holds {kind}, not text{advice}")
+    return array
+
+
+def _pieces(array: pa.Array, threads: int) -> list[pa.Array]:
+    size = max(_LEAST_ROWS, -(-len(array) // (4 * threads)))
+    if threads == 1 or len(array) <= size:
+        return [array]
+    return [array.slice(start, size) for start in range(0, len(array), size)]
+
+
+def _score(scorer: LinearScorer, array: pa.Array) -> pa.Array:
+    data = scorer.score_arrow(array) if len(array) else b""
+    if data is None:
+        return _score_without_kernel(scorer, array)
+    valid = None if array.null_count == 0 else array.is_valid().buffers()[1]
+    return pa.Array.from_buffers(pa.float64(), len(array), [valid, pa.py_buffer(data)])
+
+
+def _score_without_kernel(scorer: LinearScorer, array: pa.Array) -> pa.Array:
+    from hostrisk._columns import build_column
+
+    return build_column(scorer.score_list(array.to_pylist()), "double")

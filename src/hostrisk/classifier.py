@@ -1,0 +1,215 @@
+"""The class that most users see: a model and a policy; score, decide, explain."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, overload
+
+from hostrisk._reference import probability
+from hostrisk.artifact import Artifact, bundled_path, load_artifact
+from hostrisk.decide import decide_one, judge, resolve_threshold
+from hostrisk.errors import InputError
+from hostrisk.policy import Policy, load_policy
+from hostrisk.records import Decision, Explanation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Classifier", "load", "score"]
+
+
+class Classifier:
+    """A model and a policy, both fixed.
+
+    >>> import hostrisk
+    >>> clf = hostrisk.load()
+    >>> clf.decide("they should all be shot on sight").flagged
+    True
+    """
+
+    def __init__(self, artifact: Artifact, policy: Policy | None = None) -> None:
+        self.artifact = artifact
+        self.policy = policy or Policy()
+        self.threshold = resolve_threshold(artifact, self.policy, None)
+        self._score_one = artifact.scorer.score_one
+
+    def __repr__(self) -> str:
+        return f"<Classifier {self.model_id}, policy {self.policy.id}>"
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model with a hash of all that it consists of."""
+        return self.artifact.model_id
+
+    @overload
+    def score(self, texts: str, *, threads: int = 1) -> float: ...
+    @overload
+    def score(
+        self, texts: list[str] | list[str | None] | tuple[str | None, ...], *, threads: int = 1
+    ) -> list[float | None]: ...
+    @overload
+    def score(self, texts: Any, *, threads: int = 1) -> Any: ...
+
+    def score(self, texts: Any, *, threads: int = 1) -> Any:
+        """Return the probability that a text is violent incitement, for one text or many.
+
+        A ``str`` gives a float; a list or tuple a list; a pandas Series a Series with its index; a
+        NumPy array of strings an array of its shape; an Arrow array, a polars Series or anything
+        that exports Arrow a float64 Arrow array. Null gives null. A long text is scored by
+        overlapping windows and has the probability of the highest.
+
+        :param threads: threads that score; only many texts at once gain from more than one.
+        :raises InputError: something is neither text nor null; names the place.
+        """
+        if type(texts) is str:
+            return self._score_one(texts)
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise InputError(f"threads is {threads!r}; it must be a whole number of at least 1")
+        if isinstance(texts, list | tuple):
+            return self._score_list(texts, threads)
+        return self._score_other(texts, threads)
+
+    def _score_list(self, texts: Sequence[str | None], threads: int) -> list[float | None]:
+        try:
+            return self.artifact.scorer.score_list(texts, threads=threads)
+        except (TypeError, AttributeError):
+            for at, text in enumerate(texts):
+                if text is not None and not isinstance(text, str):
+                    raise InputError(
+                        f"item {at} is of type {type(text).__name__}; texts must be str, or None "
+                        "where there is none"
+                    ) from None
+            raise
+
+    def _score_other(self, texts: Any, threads: int) -> Any:
+        if isinstance(texts, str):  # a subclass, such as numpy.str_
+            return self._score_one(str(texts))
+        if (pandas := sys.modules.get("pandas")) and isinstance(texts, pandas.Series):
+            return self._score_series(pandas, texts, threads)
+        if (numpy := sys.modules.get("numpy")) and isinstance(texts, numpy.ndarray):
+            return self._score_ndarray(numpy, texts, threads)
+        if hasattr(texts, "__arrow_c_array__") or hasattr(texts, "__arrow_c_stream__"):
+            from hostrisk.arrow import score_column
+
+            return score_column(self.artifact.scorer, texts, threads=threads)
+        raise InputError(
+            f"an object of type {type(texts).__name__} cannot be scored; give a str, a list, a "
+            "pandas Series, a NumPy array of strings or an Arrow array"
+        )
+
+    def _score_series(self, pandas: Any, series: Any, threads: int) -> Any:
+        values = series.astype(object)
+        values = values.where(values.notna(), None).tolist()
+        scores = self._score_list(values, threads)
+        return pandas.Series(scores, index=series.index, name="score", dtype="float64")
+
+    def _score_ndarray(self, numpy: Any, array: Any, threads: int) -> Any:
+        if array.dtype.kind not in "UOT":
+            raise InputError(f"the array holds {array.dtype}, not text")
+        scores = self._score_list(array.ravel().tolist(), threads)
+        return numpy.array(scores, dtype=numpy.float64).reshape(array.shape)
+
+    @overload
+    def decide(
+        self, texts: str, *, threshold: float | None = None, threads: int = 1
+    ) -> Decision: ...
+    @overload
+    def decide(
+        self,
+        texts: Any,
+        *,
+        threshold: float | None = None,
+        scores: Sequence[float | None] | None = None,
+        threads: int = 1,
+    ) -> list[Decision]: ...
+
+    def decide(
+        self,
+        texts: Any,
+        *,
+        threshold: float | None = None,
+        scores: Sequence[float | None] | None = None,
+        threads: int = 1,
+    ) -> Decision | list[Decision]:
+        """Decide about one text or many: flagged or not, and if so of which kind and against whom.
+
+        :param threshold: probability from which on a text is flagged; that of the policy if None.
+        :param scores: probabilities of the texts, where they are known already.
+        :raises InputError: a threshold is no probability, or something is no text.
+        """
+        limit = resolve_threshold(self.artifact, self.policy, threshold)
+        policy_id = self.policy.id
+        if isinstance(texts, str):
+            found = self.score(texts)
+            return decide_one(self.artifact, self.policy, texts, found, limit, policy_id)
+        listed = _as_list(texts)
+        if scores is None:
+            scores = self._score_list(listed, threads)
+        elif len(scores) != len(listed):
+            raise InputError(f"there are {len(scores)} scores for {len(listed)} texts")
+        return [
+            decide_one(self.artifact, self.policy, text, found, limit, policy_id)
+            for text, found in zip(listed, scores, strict=True)
+        ]
+
+    def explain(self, text: str) -> Explanation:
+        """Return the words that carry the score of a text.
+
+        The weights of the spans and the bias add up to the logit of the score. Of a long text only
+        the window that scored highest is explained.
+
+        :raises InputError: not a str.
+        """
+        from hostrisk.evidence import find_spans
+
+        if not isinstance(text, str):
+            raise InputError(f"only a str can be explained, not {type(text).__name__}")
+        logit, spans, window = find_spans(self.artifact.scorer, text)
+        kind, targets = judge(self.artifact, self.policy, text)
+        score = probability(logit)
+        bias = self.artifact.scorer.bias
+        return Explanation(text, score, logit, bias, spans, kind, targets, window)
+
+
+def _as_list(texts: Any) -> list[str | None]:
+    if isinstance(texts, list | tuple):
+        return list(texts)
+    if (pandas := sys.modules.get("pandas")) and isinstance(texts, pandas.Series):
+        values = texts.astype(object)
+        listed: list[str | None] = values.where(values.notna(), None).tolist()
+        return listed
+    for name in ("to_pylist", "to_list", "tolist"):  # Arrow, polars, NumPy
+        if hasattr(texts, name):
+            found: list[str | None] = getattr(texts, name)()
+            return found
+    raise InputError(f"an object of type {type(texts).__name__} holds no texts to decide about")
+
+
+def load(
+    model: str | os.PathLike[str] = "default",
+    *,
+    policy: Policy | str | os.PathLike[str] | None = None,
+) -> Classifier:
+    """Load a classifier: the bundled model, or that of a folder.
+
+    :param model: ``"default"`` for the bundled model, or the path of a model folder.
+    :param policy: a Policy, or the path of a TOML file; the default policy if None.
+    :raises ModelError: the folder must not be loaded.
+    :raises PolicyError: the policy has unknown keys or impossible values.
+    """
+    path = bundled_path() if model == "default" else model
+    if policy is not None and not isinstance(policy, Policy):
+        policy = load_policy(policy)
+    return Classifier(load_artifact(path), policy)
+
+
+_bundled: Classifier | None = None
+
+
+def score(texts: Any, *, threads: int = 1) -> Any:
+    """Score with the bundled model, which is loaded once; see :meth:`Classifier.score`."""
+    global _bundled  # noqa: PLW0603  # one cache for a whole process is the point
+    if _bundled is None:
+        _bundled = load()
+    return _bundled.score(texts, threads=threads)

@@ -1,0 +1,77 @@
+"""From a score to a decision: flagged or not, of which kind, against whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hostrisk._reference import probability
+from hostrisk.errors import InputError, PolicyError
+from hostrisk.records import Decision
+
+if TYPE_CHECKING:
+    from hostrisk.artifact import Artifact, Head
+    from hostrisk.policy import Policy
+
+__all__ = ["decide_one", "judge", "resolve_threshold"]
+
+
+def resolve_threshold(artifact: Artifact, policy: Policy, threshold: float | None) -> float:
+    """Return the threshold to use: the caller's, or the policy's, by number or by name.
+
+    :raises InputError: the caller's is not a probability.
+    :raises PolicyError: the policy names a threshold that the model does not have.
+    """
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise InputError(f"threshold is {threshold}; it must be from 0 to 1")
+        return float(threshold)
+    if isinstance(policy.threshold, float):
+        return policy.threshold
+    if policy.threshold not in artifact.thresholds:
+        known = ", ".join(artifact.thresholds)
+        raise PolicyError(
+            f"the policy {policy.name} asks for the threshold {policy.threshold!r}, and the model "
+            f"{artifact.model_id} has {known}"
+        )
+    return artifact.thresholds[policy.threshold]
+
+
+def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the kind of violence and the target groups that the words of a text speak for.
+
+    The kind is the most probable one. Targets are those whose probability reaches the threshold
+    of their head, the most probable first; if none does, the most probable one.
+    """
+    slots, sums = artifact.scorer.head_sums(text)
+    count = len(artifact.kinds)
+    kinds = _probabilities(artifact.kinds, sums[:count], slots, policy.kinds)
+    targets = _probabilities(artifact.targets, sums[count:], slots, policy.targets)
+    kind = kinds[0][1].name if kinds else None
+    chosen = [head.name for value, head in targets if value >= head.threshold]
+    return kind, tuple(chosen or [head.name for _, head in targets[:1]])
+
+
+def _probabilities(
+    heads: tuple[Head, ...], sums: list[int], slots: int, allowed: tuple[str, ...]
+) -> list[tuple[float, Head]]:
+    root = max(slots, 1) ** 0.5
+    found = [
+        (probability(head.scale * value / root + head.bias), head)
+        for head, value in zip(heads, sums, strict=True)
+        if head.name in allowed
+    ]
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def decide_one(
+    artifact: Artifact,
+    policy: Policy,
+    text: str | None,
+    score: float | None,
+    threshold: float,
+    policy_id: str,
+) -> Decision:
+    """Decide about a text that has a score; a null text is neither flagged nor not."""
+    flagged = None if score is None or text is None else score >= threshold
+    kind, targets = judge(artifact, policy, text) if flagged and text is not None else (None, ())
+    return Decision(score, threshold, flagged, kind, targets, artifact.model_id, policy_id)
