@@ -453,7 +453,7 @@ def test_without_pyarrow_tables_name_the_extra(
     posts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert 'pip install "hostrisk[arrow]"' in complaint("score", str(posts))
+    assert 'pip install pyarrow' in complaint("score", str(posts))
 
 
 # --- terminals -----------------------------------------------------------------------------------

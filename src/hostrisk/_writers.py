@@ -197,7 +197,7 @@ class ParquetWriter:
         try:
             from pyarrow import parquet
         except ImportError as error:
-            raise MissingExtraError("Writing Parquet", package="pyarrow", extra="arrow") from error
+            raise MissingExtraError("Writing Parquet", package="pyarrow") from error
         self._parquet = parquet
         self._file = file
         self._kinds = kinds

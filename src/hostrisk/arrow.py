@@ -15,7 +15,7 @@ from hostrisk.linear import in_threads
 try:
     import pyarrow as pa
 except ImportError as error:
-    raise MissingExtraError("Scoring Arrow data", package="pyarrow", extra="arrow") from error
+    raise MissingExtraError("Scoring Arrow data", package="pyarrow") from error
 
 if TYPE_CHECKING:
     from hostrisk.linear import LinearScorer

@@ -4,7 +4,7 @@ HostriskError
 ├── InputError (also ValueError)            text, table or file that cannot be used as given
 ├── ModelError                              a model folder that must not be loaded
 ├── PolicyError                             a policy file with unknown or impossible settings
-└── MissingExtraError (also ImportError)    a feature whose optional dependency is not installed
+└── MissingExtraError (also ImportError)    a feature whose dependency is not installed
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ class PolicyError(HostriskError):
 
 
 class MissingExtraError(HostriskError, ImportError):
-    """An optional dependency is needed for what was asked."""
+    """A package that was left out of this installation is needed for what was asked."""
 
-    def __init__(self, what: str, *, package: str, extra: str) -> None:
+    def __init__(self, what: str, *, package: str, extra: str | None = None) -> None:
+        wanted = package if extra is None else f'"hostrisk[{extra}]"'
         super().__init__(
             f"{what} needs the package {package}, which is not installed; "
-            f'install it with: pip install "hostrisk[{extra}]"'
+            f"install it with: pip install {wanted}"
         )

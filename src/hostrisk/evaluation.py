@@ -18,7 +18,7 @@ try:
     import numpy as np
     import pyarrow as pa
 except ImportError as error:
-    raise MissingExtraError("Evaluation", package=str(error.name), extra="evaluate") from error
+    raise MissingExtraError("Evaluation", package=str(error.name)) from error
 
 from numpy.typing import NDArray
 

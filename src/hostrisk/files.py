@@ -101,7 +101,7 @@ def read_batches(
     try:
         import pyarrow as pa  # noqa: F401  # only to say early which extra is missing
     except ImportError as error:
-        raise MissingExtraError("Reading a table", package="pyarrow", extra="arrow") from error
+        raise MissingExtraError("Reading a table", package="pyarrow") from error
     request = _Request(checked, columns, tuple(text), batch_rows, advance or _ignore)
     if form == "parquet":
         return _read_parquet(request)

@@ -286,7 +286,7 @@ def _template() -> Any:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
-        raise MissingExtraError("The HTML page", package="jinja2", extra="evaluate") from error
+        raise MissingExtraError("The HTML page", package="jinja2") from error
     # Everything is escaped; the template marks only what charts.py drew as safe.
     environment = Environment(
         loader=PackageLoader("hostrisk.report"),

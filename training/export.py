@@ -1,0 +1,221 @@
+"""Write a trained model as an artifact with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from hostrisk.artifact import Artifact, save_artifact
+from hostrisk.classifier import Classifier
+from hostrisk.files import atomic_writer
+from training.fit_linear import LinearModel
+from training.heads import Heads
+
+__all__ = ["GOLDEN", "export"]
+
+GOLDEN = (
+    "they should all be shot on sight",
+    "I will find you and break every bone in your body",
+    "he did the world a favour when he ran them over",
+    "hope she gets hit by a bus",
+    "time to h.a.n.g the traitors",
+    "k1ll th3m 4ll",
+    "we baked a cake for the school party",
+    "how do I kill a process that ignores the signal",
+    "try her for treason, and the penalty is death",
+    "police said the man had threatened to shoot the judge",
+    "убийство",
+    "",
+    "🔪🔪 you are next @user #soon",
+    "word " * 300 + "we will hang every one of you",
+)
+
+
+def export(
+    out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, Any]
+) -> Artifact:
+    """Write the folder twice: once to score the golden texts, once with their scores in it."""
+    tensors = save({"main": model.weights, "heads": np.ascontiguousarray(heads.table)})
+    whole = {
+        **manifest,
+        "main": {"scale": model.scale, "bias": model.bias},
+        "heads": {"rows": len(heads.table), "kinds": heads.kinds, "targets": heads.targets},
+        "golden": [],
+    }
+    classifier = Classifier(save_artifact(out, whole, tensors))
+    whole["golden"] = [_golden(classifier, text) for text in GOLDEN]
+    artifact = save_artifact(out, whole, tensors)
+    with atomic_writer(out / "README.md") as file:
+        file.write(render_card(artifact).encode())
+    return artifact
+
+
+def _golden(classifier: Classifier, text: str) -> dict[str, Any]:
+    decision = classifier.decide(text, threshold=0)
+    return {
+        "text": text,
+        "score": decision.score,
+        "kind": decision.kind,
+        "targets": list(decision.targets),
+    }
+
+
+# --- card ----------------------------------------------------------------------------------------
+
+
+def render_card(artifact: Artifact) -> str:
+    """Return the model card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+    manifest = artifact.manifest
+    parts = [
+        _HEAD.format(name=manifest["name"], model_id=artifact.model_id, **_default(manifest)),
+        _sources(manifest["metrics"].get("sources", {})),
+        _thresholds(manifest["thresholds"]),
+        _suite(manifest["metrics"].get("suite")),
+        _attacks(manifest["metrics"].get("attacks")),
+        _heads(manifest["metrics"].get("heads", {})),
+        _data(manifest["data"]),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+_HEAD = """\
+# Model card: {name}
+
+Made by `python -m training.retrain`; do not edit. Model id `{model_id}`.
+
+**What it is.** A linear model over hashed words, word pairs and character n-grams (int8 weights).
+It gives the probability that a post is violent incitement by docs/policy.md: a threat, a call for
+violence, praise of real violence, or a wish of death or injury. Beside it stand heads for the kind
+and the target groups.
+
+**For what.** Ranking and flagging English posts for human review, and estimating how common such
+posts are on a host. A flag is a reason to read a post, not a verdict on its author.
+
+**Not for what.** Deciding alone about people or accounts; other languages than English; telling
+whether a threat is credible. The model sees words, not meaning: veiled calls are missed, and
+reports, quotations and figures of speech with violent words are flagged (see the tables below).
+
+**Probabilities** are calibrated for the rate of violent posts on a real host (Platt scaling on
+out-of-fold scores). At the default threshold {threshold:.4f} it aims at {aim}; on those
+out-of-fold scores precision was {precision:.2f} and recall {recall:.2f}.
+"""
+
+
+def _default(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(manifest["thresholds"]["default"])
+
+
+def _interval(values: list[float | None] | None) -> str:
+    if not values or values[0] is None:
+        return "-"
+    if values[1] is None:
+        return f"{values[0]:.3f}"
+    return f"{values[0]:.3f} ({values[1]:.3f} to {values[2]:.3f})"
+
+
+def _sources(sources: Mapping[str, Any]) -> str:
+    if not sources:
+        return ""
+    lines = [
+        "## Figures on the test part, by source",
+        "",
+        "Rows of near-duplicate groups that trained nothing and tuned nothing; 95% bootstrap",
+        "intervals in brackets; precision, recall and false-positive rate at the default threshold.",
+        "",
+        "| source | rows | positive | average precision | precision | recall | false positives |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, values in sources.items():
+        cells = [
+            _interval(values.get(key))
+            for key in ("average_precision", "precision", "recall", "false_positive_rate")
+        ]
+        lines.append(
+            f"| {name} | {values['rows']:,} | {values['positives']:,} | {' | '.join(cells)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _thresholds(thresholds: Mapping[str, Any]) -> str:
+    lines = [
+        "## Thresholds", "",
+        "Measured on out-of-fold scores of the natural source, which chose them.", "",
+        "| name | threshold | aim | precision | recall | false positives |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for name, values in thresholds.items():
+        lines.append(
+            f"| {name} | {values['threshold']:.4f} | {values['aim']} | {values['precision']:.3f} | "
+            f"{values['recall']:.3f} | {values['false_positive_rate']:.4f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _suite(suite: Mapping[str, Any] | None) -> str:
+    if suite is None:
+        return ""
+    table = suite["capabilities"]
+    order = sorted(table, key=lambda name: table[name]["right"])
+    weakest = ", ".join(f"{name} ({table[name]['right']:.0%})" for name in order[:8])
+    lines = [
+        "## Case suite, test part", "",
+        f"{suite['cases']:,} written cases, {suite['right']:.1%} right at the default threshold "
+        f"({suite['right_positive']:.1%} of positives, {suite['right_negative']:.1%} of "
+        f"negatives; ROC AUC {suite['roc_auc']:.3f}). Weakest: {weakest}.", "",
+        "| capability | label | cases | right |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {name} | {table[name]['label']} | {table[name]['cases']} | {table[name]['right']:.0%} |"
+        for name in order
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _attacks(attacks: Mapping[str, Any] | None) -> str:
+    if attacks is None:
+        return ""
+    lines = [
+        "## Spelling attacks", "",
+        "Held-out positives with half of their words obfuscated, recall at the default threshold.",
+        "", "| attack | texts | recall | lost |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {name} | {values['texts']:,} | {values['recall']:.3f} | {values['lost']:+.3f} |"
+        for name, values in attacks.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _heads(heads: Mapping[str, Any]) -> str:
+    if not heads:
+        return ""
+    lines = [
+        "## Kind and targets", "",
+        "On positive rows, out of fold, each name against the rest at its best F1.", "",
+        "| name | support | average precision | precision | recall | F1 |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    for name, values in heads.items():
+        if name == "kind":
+            continue
+        cells = [
+            "-" if values.get(key) is None else f"{values[key]:.2f}"
+            for key in ("average_precision", "precision", "recall", "f1")
+        ]
+        lines.append(f"| {name} | {values['support']:,} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _data(data: list[Mapping[str, Any]]) -> str:
+    lines = [
+        "## Data", "", "| source | rows used | positive | licence |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {row['source']} | {row['rows']:,} | {row['positives']:,} | {row['licence']} |"
+        for row in data
+    ]
+    return "\n".join([*lines, ""])

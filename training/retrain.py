@@ -1,0 +1,302 @@
+"""Train a model from labels to a checked folder: ``python -m training.retrain --out DIR``.
+
+1. read      labeled rows: the catalogue, a file or a dataset, and the project's own cases
+2. group     near-duplicates, and split them into train and test by group
+3. fit       on folds of the train part, for scores that no model has seen the labels of
+4. calibrate on those of the natural source, and choose thresholds
+5. fit       on the whole train part, and the heads
+6. evaluate  on the test part, the case suite and attacks
+7. export    the artifact with its card
+
+The same data and configuration give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from tqdm import tqdm
+
+import hostrisk
+from hostrisk._reference import probability
+from hostrisk.artifact import Artifact, load_artifact
+from hostrisk.classifier import Classifier
+from hostrisk.metrics import average_precision
+from training import sources
+from training.calibrate import choose_thresholds, fit_platt
+from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
+from training.export import export
+from training.fit_linear import LinearModel, feature_matrix, fit, folds_of, out_of_fold, unit_rows
+from training.heads import fit_heads
+from training.split import assign_splits, group_near_duplicates
+
+__all__ = ["Prepared", "main", "prepare", "retrain"]
+
+HERE = Path(__file__).resolve().parent
+Floats = NDArray[np.float64]
+
+
+class Prepared(NamedTuple):
+    """Rows with their near-duplicate groups and splits, their features, and the case suite."""
+
+    rows: pd.DataFrame
+    features: csr_matrix
+    groups: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    suite: pd.DataFrame
+    files: dict[str, str]
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """Read the configuration."""
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def prepare(data: str | None, config: dict[str, Any], cache: Path) -> Prepared:
+    """Read, fold, group and split (steps 1 and 2); what does not change is kept in ``cache``."""
+    with _step("read"):
+        rows, files = _read(data, config)
+        suite = sources.read_written("test")
+    with _step("group"):
+        memory = joblib.Memory(cache, verbose=0)
+        texts = [*rows["text"], *suite["text"]]
+        templates = [*rows["template"], *suite["template"]]
+        features = feature_matrix(texts)
+        key = joblib.hash((texts, templates))
+        groups = memory.cache(_group, ignore=["features", "texts", "templates"])(
+            key, texts=texts, features=features, templates=templates
+        )
+    count = len(rows)
+    splits = assign_splits(rows["text"].tolist(), groups[:count], config["split"])
+    # What the project wrote for training trains, and nothing near a case of the suite does.
+    splits[(rows["source"] == "written").to_numpy()] = "train"
+    splits[np.isin(groups[:count], groups[count:])] = "near suite"
+    return Prepared(rows, features[:count], groups[:count], splits, suite, files)
+
+
+def _read(data: str | None, config: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, str]]:
+    tables = [sources.read_written("train")]
+    paths = [sources.CASES / "train.csv"]
+    found = sources.find_data(data)
+    if found is not None and found.is_dir():
+        permitted = sources.permitted()
+        tables.insert(0, sources.read_catalogue(found, permitted, config["languages"]))
+        tables[0] = sources.apply_readings(tables[0])
+        paths += [sources.READINGS, *(found / f"{name}.parquet" for name in permitted)]
+    elif found is not None:
+        tables.insert(0, sources.read_file(found))
+        paths.append(found)
+    elif data:
+        tables.insert(0, sources.read_dataset(data))
+    rows = pd.concat(tables, ignore_index=True)
+    rows = rows[rows["label"] >= 0]
+    return rows.drop_duplicates("text").reset_index(drop=True), sources.data_hashes(paths)
+
+
+def _group(
+    key: str, *, texts: list[str], features: csr_matrix, templates: list[Any]
+) -> NDArray[np.int64]:
+    del key  # what the cache goes by
+    return group_near_duplicates(texts, features, templates)
+
+
+def row_weights(
+    rows: pd.DataFrame, groups: NDArray[np.int64], config: dict[str, Any]
+) -> Floats:
+    """Return the weight of each row by source, label and size of its group."""
+    settings = config["weights"]
+    weights = rows["source"].map(settings["sources"]).fillna(1.0).to_numpy(dtype=np.float64)
+    weights = np.where(rows["label"] == 1, weights * settings["positives"], weights)
+    sizes = np.bincount(groups)[groups]
+    return weights / sizes ** settings["group_power"]
+
+
+def _unseen_logits(
+    part: _Part, config: dict[str, Any], folds: int, jobs: int, *, shown: bool
+) -> Floats:
+    """Return logits of all rows by models that were fitted without the row's group."""
+    logits = np.zeros(len(part.labels))
+    units = unit_rows(part.features)
+    fold = folds_of(part.groups, folds, config["seed"])
+    fitted = out_of_fold(
+        part.features, part.labels, part.weights, fold, config["linear"], jobs=jobs
+    )
+    for at, model in tqdm(fitted, total=folds, desc="folds", disable=not shown, leave=False):
+        logits[at] = model.logits(units[at])
+    return logits
+
+
+class _Part(NamedTuple):
+    features: csr_matrix
+    labels: NDArray[np.int64]
+    weights: Floats
+    groups: NDArray[np.int64]
+
+
+def search(
+    part: _Part, natural: NDArray[np.bool_], config: dict[str, Any], jobs: int
+) -> dict[str, Any]:
+    """Return the linear configuration with the best average precision on the natural source."""
+    grid = config["search"]
+    tried = []
+    for values in tqdm(list(product(*grid.values())), desc="search"):
+        chosen = {**config["linear"], **dict(zip(grid, values, strict=True))}
+        logits = _unseen_logits(part, {**config, "linear": chosen}, 3, jobs, shown=False)
+        found = average_precision(part.labels[natural], logits[natural])
+        tried.append((found, chosen))
+        tqdm.write(f"  {found:.4f}  {dict(zip(grid, values, strict=True))}")
+    return max(tried, key=lambda pair: pair[0])[1]
+
+
+def retrain(
+    data: str | None, out: Path, config: dict[str, Any], *, jobs: int, cache: Path, searching: bool
+) -> Artifact:
+    """Run all steps and return the artifact written to ``out``."""
+    prepared = prepare(data, config, cache)
+    rows = prepared.rows
+    train = np.flatnonzero(prepared.splits == "train")
+    weights = row_weights(rows, prepared.groups, config)
+    part = _Part(
+        prepared.features[train],
+        rows["label"].to_numpy()[train].astype(np.int64),
+        weights[train],
+        prepared.groups[train],
+    )
+    natural = (rows["source"].to_numpy()[train] == config["calibration"]["source"])
+    if part.labels[natural].sum() < 20:
+        natural[:] = True  # without the natural source, the training mix must do
+    if searching:
+        with _step("search"):
+            config = {**config, "linear": search(part, natural, config, jobs)}
+    with _step("fit folds"):
+        unseen = _unseen_logits(part, config, config["linear"]["folds"], jobs, shown=True)
+    with _step("fit"):
+        model = fit(part.features, part.labels, part.weights, config["linear"])
+        positive = np.flatnonzero(part.labels == 1)
+        taught = rows.iloc[train[positive]]
+        heads = fit_heads(
+            part.features[positive],
+            taught["kind"].tolist(),
+            taught["targets"].tolist(),
+            part.weights[positive],
+            part.groups[positive],
+            config["heads"],
+            config["seed"],
+        )
+    slope, intercept = fit_platt(unseen[natural], part.labels[natural])
+    scores = np.array([probability(x) for x in (slope * unseen[natural] + intercept).tolist()])
+    manifest: dict[str, Any] = {
+        "name": config["name"],
+        "made_by": f"hostrisk {hostrisk.__version__}",
+        "training": config,
+        "data": _describe_data(rows.iloc[train], prepared.files),
+        "calibration": {
+            "method": "platt",
+            "slope": slope,
+            "intercept": intercept,
+            "rows": int(natural.sum()),
+            "positives": int(part.labels[natural].sum()),
+        },
+        "thresholds": choose_thresholds(scores, part.labels[natural]),
+        "metrics": {"heads": heads.metrics},
+    }
+    with _step("evaluate"):
+        artifact = export(out, model, heads, manifest)
+        manifest["metrics"] |= evaluate(artifact, prepared)
+    with _step("export"):
+        return export(out, model, heads, manifest)
+
+
+def evaluate(artifact: Artifact, prepared: Prepared) -> dict[str, Any]:
+    """Measure an artifact on the test part, the case suite and under attack (step 6)."""
+    classifier = Classifier(artifact)
+    found: dict[str, Any] = {"suite": evaluate_suite(classifier, prepared.suite)}
+    test = np.flatnonzero(prepared.splits == "test")
+    rows = prepared.rows.iloc[test]
+    if rows["label"].nunique() < 2:
+        return found
+    scores = np.array(classifier.score(rows["text"].tolist()), dtype=np.float64)
+    found["sources"] = evaluate_sources(scores, rows, classifier.threshold, resamples=1000)
+    natural = rows[(rows["label"] == 1) & rows["source"].str.endswith("_violence")]
+    if len(natural):
+        found["attacks"] = evaluate_attacks(classifier, natural["text"].tolist(), classifier.threshold)
+    return found
+
+
+def _describe_data(rows: pd.DataFrame, files: dict[str, str]) -> list[dict[str, Any]]:
+    licences = sources.licences()
+    described = []
+    for name, group in rows.groupby("source", sort=True):
+        described.append(
+            {
+                "source": name,
+                "rows": len(group),
+                "positives": int((group["label"] == 1).sum()),
+                "licence": licences.get(str(name), "as its owner says"),
+                "sha256": files.get(f"{name}.parquet", files.get("train.csv", "")),
+            }
+        )
+    return described
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    print(f"{name:<12}", end="", flush=True, file=sys.stderr)
+    yield
+    print(f"{time.perf_counter() - start:7.1f} s", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.retrain", description=__doc__)
+    parser.add_argument("--data", help="folder of the catalogue, CSV or JSON Lines file, or dataset")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
+    parser.add_argument("--config", type=Path, default=HERE / "config.toml")
+    parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    parser.add_argument("--cache", type=Path, default=HERE.parent / ".cache")
+    parser.add_argument("--search", action="store_true", help="search the grid of the config first")
+    given = parser.parse_args(arguments)
+    start = time.perf_counter()
+    artifact = retrain(
+        given.data,
+        given.out,
+        load_config(given.config),
+        jobs=given.jobs,
+        cache=given.cache,
+        searching=given.search,
+    )
+    _report(load_artifact(given.out), time.perf_counter() - start)
+    del artifact
+
+
+def _report(artifact: Artifact, seconds: float) -> None:
+    metrics = artifact.manifest["metrics"]
+    print(f"{artifact.model_id} in {artifact.path}, {seconds:.0f} s")
+    for name, values in metrics.get("sources", {}).items():
+        if "average_precision" in values:
+            low, high = values["average_precision"][1:]
+            print(
+                f"  {name:<34} AP {values['average_precision'][0]:.3f} ({low:.3f} to {high:.3f}), "
+                f"{values['positives']} of {values['rows']} positive"
+            )
+    suite = metrics["suite"]
+    print(f"  {'case suite, test part':<34} {suite['right']:.1%} of {suite['cases']} right")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Read labeled rows from wherever they are into one table.
+
+Columns: ``id``, ``text``, ``label`` (1, 0, -1 unknown), ``kind`` and ``targets`` (those of the policy, None
+and empty where the source does not say), ``source``, ``origin`` (of rows that were read again),
+``template`` (what a row was written from, if known), ``lang``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from training.labels import map_kind, map_targets
+
+__all__ = ["CASES", "data_hashes", "find_data", "read_catalogue", "read_written"]
+
+ROOT = Path(__file__).resolve().parent.parent
+CASES = ROOT / "data" / "cases"
+READINGS = ROOT / "data" / "labels" / "readings.csv"
+COLUMNS = ["id", "text", "label", "kind", "targets", "source", "origin", "template", "lang"]
+ENVIRONMENT = "HOSTRISK_DATA"
+
+
+def find_data(given: str | None) -> Path | None:
+    """Return the folder of labeled data: the one given, or that of HOSTRISK_DATA, or None."""
+    chosen = given or os.environ.get(ENVIRONMENT)
+    if not chosen:
+        return None
+    if not Path(chosen).exists():
+        raise SystemExit(f"error: {chosen} does not exist; give --data a folder, file or dataset")
+    return Path(chosen)
+
+
+def _shape(rows: pd.DataFrame, **fixed: Any) -> pd.DataFrame:
+    """Bring rows of any source to the columns above, dropping what has no text."""
+    rows = rows.assign(**fixed)
+    for name in ("id", "kind", "target", "template", "origin"):
+        if name not in rows:
+            rows[name] = None
+    if "lang" not in rows:
+        rows["lang"] = "en"
+    labels = pd.to_numeric(rows["label"], errors="coerce").fillna(-1)
+    rows = rows.assign(label=labels.where(labels.isin([0, 1]), -1).astype("int8"))
+    rows = rows[rows["text"].notna()]
+    positive = rows["label"] == 1
+    rows["kind"] = [
+        map_kind(kind) if yes else None for kind, yes in zip(rows["kind"], positive, strict=True)
+    ]
+    rows["targets"] = [
+        map_targets(target) if yes else frozenset()
+        for target, yes in zip(rows["target"], positive, strict=True)
+    ]
+    rows["text"] = rows["text"].astype(object)
+    return rows[COLUMNS].reset_index(drop=True)
+
+
+def read_catalogue(
+    folder: Path, names: Iterable[str], languages: Iterable[str]
+) -> pd.DataFrame:
+    """Read Parquet files of a catalogue, rows with an unknown label included."""
+    tables = []
+    for name in names:
+        path = folder / f"{name}.parquet"
+        if not path.exists():
+            raise SystemExit(f"error: {folder} has no {name}.parquet; see data/sources.toml")
+        rows = pd.read_parquet(path)
+        rows = rows[rows["lang"].isin(list(languages))]
+        reread = rows["subset"] if name.endswith("_violence") else None
+        tables.append(_shape(rows, source=name, origin=reread))
+    return pd.concat(tables, ignore_index=True)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a CSV, JSON Lines or Parquet file with the columns text and label."""
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    if path.suffix in (".jsonl", ".ndjson"):
+        rows = pd.read_json(path, lines=True, dtype=False)
+    elif path.suffix in readers:
+        more = {"keep_default_na": False} if path.suffix == ".csv" else {}
+        rows = readers[path.suffix](path, **more)
+    else:
+        raise SystemExit(f"error: {path} is none of .csv, .jsonl, .parquet")
+    return _labeled(rows, str(path))
+
+
+def read_dataset(name: str) -> pd.DataFrame:
+    """Read the train split of a dataset that ``datasets.load_dataset`` understands."""
+    import datasets
+
+    return _labeled(datasets.load_dataset(name, split="train").to_pandas(), name)
+
+
+def _labeled(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    for column in ("text", "label"):
+        if column not in rows:
+            there = ", ".join(map(repr, rows.columns))
+            raise SystemExit(f"error: {name} has no column {column!r}; its columns are {there}")
+    return _shape(rows, source=Path(name).stem)
+
+
+def read_written(part: str) -> pd.DataFrame:
+    """Read the cases that the project wrote itself: part ``train`` or ``test``."""
+    rows = pd.read_csv(CASES / f"{part}.csv", keep_default_na=False)
+    return _shape(rows, source="written", origin=rows["capability"])
+
+
+def permitted() -> list[str]:
+    """Return the names of the files that data/sources.toml lets a model be trained on."""
+    return [name for name, entry in _catalogue().items() if entry["use"] == "train"]
+
+
+def licences() -> dict[str, str]:
+    """Return the licence of each source."""
+    return {"written": "Apache-2.0"} | {
+        name: entry["licence"] for name, entry in _catalogue().items()
+    }
+
+
+def _catalogue() -> dict[str, dict[str, str]]:
+    with (ROOT / "data" / "sources.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def apply_readings(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the labels of data/labels/, which were read by the policy and go first."""
+    readings = pd.read_csv(READINGS, keep_default_na=False).set_index("id")
+    known = rows["id"].isin(readings.index)
+    read = readings.loc[rows.loc[known, "id"]]
+    rows = rows.copy()
+    rows.loc[known, "label"] = read["label"].to_numpy(dtype="int8")
+    rows.loc[known, "kind"] = [map_kind(kind) for kind in read["kind"]]
+    rows.loc[known, "targets"] = pd.Series(
+        [map_targets(target) for target in read["target"]], index=rows.index[known]
+    )
+    return rows
+
+
+def data_hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of files by name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
