@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Highest", "Scorer", "Source", "decide", "open_source", "whole_input"]
 
-# The columns that scoring adds, and what they are in a typed table.
-KINDS = {"score": "double", "flagged": "bool", "kind": "string", "targets": "strings"}
+# The columns that scoring adds, and what they are in a typed table; why only where asked for.
+KINDS = {
+    "score": "double", "flagged": "bool", "kind": "string", "targets": "strings", "why": "strings",
+}  # fmt: skip
+_MOST_REASONS = 3
 _EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".json", ".parquet")
 _STDIN_BYTES = 1 << 20
 
@@ -177,13 +180,20 @@ class Scorer:
     """Add score, flagged, kind and targets to columns, counting as it goes."""
 
     def __init__(
-        self, classifier: Any, text: str, *, threshold: float | None, threads: int, prefix: str
+        self,
+        classifier: Any,
+        text: str,
+        *,
+        threshold: float | None,
+        threads: int,
+        prefix: str,
+        why: bool = False,
     ) -> None:
         self._classifier = classifier
         self._text = text
         self._threshold = threshold
         self._threads = threads
-        self.added = {name: prefix + name for name in KINDS}
+        self.added = {name: prefix + name for name in KINDS if why or name != "why"}
         self.rows = self.flagged = self.nulls = 0
 
     def add_scores(self, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,18 +206,30 @@ class Scorer:
                 )
         given = columns[self._text]
         scores = plain_values(self._classifier.score(given, threads=self._threads))
-        decisions = decide(self._classifier, plain_values(given), scores, self._threshold)
+        texts = plain_values(given)
+        decisions = decide(self._classifier, texts, scores, self._threshold)
         flagged = [decision.flagged for decision in decisions]
         self.rows += len(decisions)
         self.flagged += flagged.count(True)
         self.nulls += flagged.count(None)
-        new = (
-            scores,
-            flagged,
-            [decision.kind for decision in decisions],
-            [None if decision.score is None else decision.targets for decision in decisions],
-        )
-        return {**columns, **dict(zip(self.added.values(), new, strict=True))}
+        new: dict[str, list[Any]] = {
+            "score": scores,
+            "flagged": flagged,
+            "kind": [decision.kind for decision in decisions],
+            "targets": [None if d.score is None else d.targets for d in decisions],
+        }
+        if "why" in self.added:
+            new["why"] = [
+                self._reasons(text) if flag else None
+                for text, flag in zip(texts, flagged, strict=True)
+            ]
+        return {**columns, **{self.added[name]: column for name, column in new.items()}}
+
+    def _reasons(self, text: str) -> list[str]:
+        """Return the words that raise the score most, the strongest first."""
+        spans = self._classifier.explain(text).spans
+        strongest = sorted(spans, key=lambda span: -span.weight)[:_MOST_REASONS]
+        return [span.text for span in strongest if span.weight > 0]
 
 
 # --- which are kept ------------------------------------------------------------------------------

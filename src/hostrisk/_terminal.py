@@ -89,7 +89,7 @@ class VisibleOutput:
 
 
 class TablePrinter:
-    """Print one line a text: score, flagged, kind, targets, and the text last.
+    """Print one line a text: score, flagged, kind, targets, why if asked for, and the text last.
 
     The text comes last, so that columns of a fixed width suffice and nothing need be held back.
     """
@@ -107,18 +107,26 @@ class TablePrinter:
         """Print the next rows, before the first of them the header."""
         if not self._started:
             self._started = True
-            self._print(("SCORE", "FLAGGED", "KIND", "TARGETS", "TEXT"))
-        names = [self._added[name] for name in ("score", "flagged", "kind", "targets")]
+            self._print(["SCORE", "FLAGGED", "KIND", "TARGETS", "WHY"], "TEXT")
+        names = [name for name in columns if name != self._text and name in self._added.values()]
         values = [plain_values(columns[name]) for name in (*names, self._text)]
-        for score, flagged, kind, targets, text in zip(*values, strict=True):
-            shown = "" if score is None else f"{score:.4f}"
-            verdict = {None: "", True: "yes", False: "no"}[flagged]
-            post = "(null)" if text is None else visible(text)
-            self._print((shown, verdict, kind or "", ",".join(targets or ()), post))
+        for *found, text in zip(*values, strict=True):
+            row = dict(zip(self._added, found, strict=True))
+            score, targets, why = row["score"], row["targets"] or (), row.get("why") or ()
+            cells = [
+                "" if score is None else f"{score:.4f}",
+                {None: "", True: "yes", False: "no"}[row["flagged"]],
+                row["kind"] or "",
+                ",".join(targets),
+                visible(", ".join(why)),
+            ]
+            self._print(cells, "(null)" if text is None else visible(text))
 
-    def _print(self, cells: tuple[str, str, str, str, str]) -> None:
-        score, flagged, kind, targets, text = cells
-        line = f"{score:<7} {flagged:<7} {kind:<13} {targets:<20} {text}".rstrip()
+    def _print(self, cells: list[str], text: str) -> None:
+        widths = (7, 7, 13, 20, 30)[: len(self._added)]
+        shown = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
+        line = " ".join([*shown, text]).rstrip()
+        flagged = cells[1]
         if self._width is not None and len(line) > self._width:
             line = line[: self._width - 1] + "…"
         if self._color and flagged == "yes":

@@ -175,6 +175,9 @@ def main() -> None:
     help="Threads that score (default: 1).",
 )
 @click.option(
+    "--why", is_flag=True, help="Add the words that raise the score of a flagged text most."
+)
+@click.option(
     "--prefix",
     default="",
     metavar="NAME",
@@ -209,6 +212,7 @@ def score(inputs: tuple[str, ...], **options: Any) -> None:
             threshold=options["threshold"],
             threads=options["threads"],
             prefix=options["prefix"],
+            why=options["why"],
         )
         sinks = [stack.enter_context(sink) for sink in _sinks(options, scorer.added)]
         _run(source, scorer, sinks, shown=_shows_progress(options, source))
@@ -235,7 +239,7 @@ def _sinks(options: Mapping[str, Any], added: Mapping[str, str]) -> Iterator[Any
         from hostrisk._scoring import KINDS
         from hostrisk._writers import open_table
 
-        yield open_table(options["out"], {added[name]: kind for name, kind in KINDS.items()})
+        yield open_table(options["out"], {added[name]: KINDS[name] for name in added})
     if options["out"] is None or options["top"] is not None:
         yield _standard_output(options, added)
 

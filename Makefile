@@ -1,0 +1,44 @@
+# The two commands of a new user; both make their own environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench retrain clean
+
+demo: $(VENV)/hostrisk.done
+	$(BIN)/hostrisk --version
+	@echo; echo "== $(BIN)/hostrisk score data/demo/posts.csv --why"
+	@$(BIN)/hostrisk score data/demo/posts.csv --why
+	@echo; echo "== $(BIN)/hostrisk explain \"...\""
+	@$(BIN)/hostrisk explain "They stole it. Time to h4ng every last one of these traitors, Saturday at noon"
+	@echo; echo "== $(BIN)/hostrisk evaluate data/cases/test.csv --group capability"
+	@$(BIN)/hostrisk evaluate data/cases/test.csv --group capability --resamples 200
+
+test: $(VENV)/test.done
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/test.done
+	$(BIN)/python tests/bench/bench_score.py
+
+retrain: $(VENV)/test.done
+	$(BIN)/python -m training.retrain --out src/hostrisk/models/default $(if $(DATA),--data $(DATA))
+
+clean:
+	rm -rf $(VENV) build dist .cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/hostrisk.done: $(VENV)/bin/python pyproject.toml src/hostrisk/_kernel.c
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test.done: $(VENV)/bin/python pyproject.toml src/hostrisk/_kernel.c
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@ $(VENV)/hostrisk.done
