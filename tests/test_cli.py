@@ -124,7 +124,8 @@ def test_table_has_one_line_a_text() -> None:
 
 def test_csv_holds_the_text_as_it_was() -> None:
     text = 'say "kill", then\r\nstop\x1b[0m'
-    rows = list(csv.reader(io.StringIO(done("score", "--format", "csv", text), newline="")))
+    result = run("score", "--format", "csv", text)
+    rows = list(csv.reader(io.StringIO(result.stdout_bytes.decode(), newline="")))
     assert rows[0] == ["text", *NEW]
     assert rows[1][0] == text
     assert rows[1][2] in {"true", "false"}

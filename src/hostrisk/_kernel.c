@@ -172,6 +172,7 @@ static double window_logit(const Scorer *s, int64_t sum, size_t count) {
 
 static void collect(Scorer *s) {
     size_t need = s->all_count + s->slot_count;
+    if (!s->slot_count) return;
     if (need > s->all_room) {
         size_t room = need + need / 2 + 1024;
         uint32_t *all = realloc(s->all, room * sizeof *all);
@@ -513,6 +514,7 @@ static double probability(double logit) {
 
 /* --- Python: scorers are pooled, since clearing one costs more than scoring a text -------------- */
 
+/* The interpreter's lock guards the pool; a build without it takes the lock for this module. */
 static Scorer *pool;
 
 static Scorer *acquire(const Py_buffer *weights, double scale, double bias) {
@@ -566,9 +568,13 @@ static int get_text(PyObject *object, Text *text) {
     }
     text->text = (const unsigned char *)PyUnicode_AsUTF8AndSize(object, &size);
     if (!text->text) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return -1;
         PyErr_Clear();
         text->owner = PyUnicode_AsEncodedString(object, "utf-8", "surrogatepass");
-        if (!text->owner || PyBytes_AsStringAndSize(text->owner, &bytes, &size) < 0) return -1;
+        if (!text->owner || PyBytes_AsStringAndSize(text->owner, &bytes, &size) < 0) {
+            Py_CLEAR(text->owner);
+            return -1;
+        }
         text->text = (const unsigned char *)bytes;
     }
     text->size = (size_t)size;
@@ -684,57 +690,76 @@ struct ArrowArray {
     void *private_data;
 };
 
-/* One text of an Arrow array of format u, U or vu; NULL for null. */
-static const unsigned char *arrow_text(const struct ArrowArray *array, const char *format,
-                                       int64_t at, size_t *size) {
+/* One text of an Arrow array of format u, U or vu: NULL for null. What the format lets be checked
+ * is checked, for the array may be corrupt: -1 where it is. Buffers need not be aligned. */
+static int arrow_text(const struct ArrowArray *array, const char *format, int64_t at,
+                      const unsigned char **text, size_t *size) {
     const uint8_t *valid = array->buffers[0];
+    const unsigned char *values = array->buffers[1], *data = array->buffers[2];
     at += array->offset;
+    *text = NULL;
     *size = 0;
-    if (valid && !(valid[at >> 3] >> (at & 7) & 1)) return NULL;
+    if (valid && !(valid[at >> 3] >> (at & 7) & 1)) return 0;
     if (format[0] == 'v') {
-        const unsigned char *view = (const unsigned char *)array->buffers[1] + 16 * at;
-        int32_t length, buffer, offset;
-        memcpy(&length, view, 4);
-        *size = (size_t)length;
-        if (length <= 12) return view + 4;
-        memcpy(&buffer, view + 8, 4);
-        memcpy(&offset, view + 12, 4);
-        return (const unsigned char *)array->buffers[2 + buffer] + offset;
+        int32_t view[4]; /* length, first bytes, buffer, offset; or length and all bytes */
+        int64_t room, others = array->n_buffers - 3;
+        memcpy(view, values + 16 * at, 16);
+        if (view[0] < 0) return -1;
+        *size = (size_t)view[0];
+        *text = values + 16 * at + 4;
+        if (view[0] <= 12) return 0;
+        if (view[2] < 0 || view[2] >= others || view[3] < 0) return -1;
+        memcpy(&room, (const char *)array->buffers[array->n_buffers - 1] + 8 * (size_t)view[2], 8);
+        if ((int64_t)view[3] + view[0] > room) return -1;
+        *text = (const unsigned char *)array->buffers[2 + view[2]] + view[3];
+        return 0;
     }
-    int64_t start, stop;
+    int64_t ends[2];
     if (format[0] == 'U') {
-        start = ((const int64_t *)array->buffers[1])[at];
-        stop = ((const int64_t *)array->buffers[1])[at + 1];
+        memcpy(ends, values + 8 * at, 16);
     } else {
-        start = ((const int32_t *)array->buffers[1])[at];
-        stop = ((const int32_t *)array->buffers[1])[at + 1];
+        int32_t small[2];
+        memcpy(small, values + 4 * at, 8);
+        ends[0] = small[0];
+        ends[1] = small[1];
     }
-    *size = (size_t)(stop - start);
-    const unsigned char *data = array->buffers[2];
-    return data ? data + start : (const unsigned char *)"";
+    if (ends[0] < 0 || ends[1] < ends[0] || (!data && ends[1] > ends[0])) return -1;
+    *size = (size_t)(ends[1] - ends[0]);
+    *text = data ? data + ends[0] : (const unsigned char *)"";
+    return 0;
+}
+
+static int score_arrow_texts(Scorer *s, const struct ArrowArray *array, const char *format,
+                             char *out) {
+    for (int64_t i = 0; i < array->length; i++) {
+        size_t size;
+        const unsigned char *text;
+        if (arrow_text(array, format, i, &text, &size) < 0) return -1;
+        double score = text ? probability(text_logit(s, text, size)) : 0.0;
+        memcpy(out + 8 * i, &score, 8);
+    }
+    return 0;
 }
 
 static PyObject *score_arrow_array(const struct ArrowArray *array, const char *format,
                                    const Py_buffer *weights, double scale, double bias) {
-    int64_t count = array->length;
-    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count * 8);
-    if (!result) return NULL;
-    Scorer *s = acquire(weights, scale, bias);
-    if (!s) {
-        Py_DECREF(result);
-        return NULL;
+    int64_t count = array->length, most = PY_SSIZE_T_MAX / 32; /* views have 16 bytes */
+    int buffers_fit = format[0] == 'v' ? array->n_buffers >= 3 : array->n_buffers == 3;
+    int failed = !array->buffers || !buffers_fit || count < 0 || array->offset < 0 || count > most ||
+                 array->offset > most || (count && !array->buffers[1]);
+    PyObject *result = failed ? NULL : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count * 8);
+    Scorer *s = result ? acquire(weights, scale, bias) : NULL;
+    if (s) {
+        char *out = PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        failed = score_arrow_texts(s, array, format, out);
+        Py_END_ALLOW_THREADS
+        release(s);
     }
-    char *out = PyBytes_AsString(result);
-    Py_BEGIN_ALLOW_THREADS
-    for (int64_t i = 0; i < count; i++) {
-        size_t size;
-        const unsigned char *text = arrow_text(array, format, i, &size);
-        double score = text ? probability(text_logit(s, text, size)) : 0.0;
-        memcpy(out + 8 * i, &score, 8);
-    }
-    Py_END_ALLOW_THREADS
-    release(s);
-    return result;
+    if (s && !failed) return result;
+    if (failed) PyErr_SetString(PyExc_ValueError, "the Arrow array is corrupt");
+    Py_XDECREF(result);
+    return NULL;
 }
 
 static PyObject *score_arrow(PyObject *self, PyObject *args) {
@@ -754,8 +779,9 @@ static PyObject *score_arrow(PyObject *self, PyObject *args) {
         return NULL;
     }
     const char *format = schema->format;
-    if (schema->dictionary || (strcmp(format, "u") && strcmp(format, "U") && strcmp(format, "vu"))) {
-        PyErr_Format(PyExc_TypeError, "Arrow format %s, not text", format);
+    if (!format || schema->dictionary ||
+        (strcmp(format, "u") && strcmp(format, "U") && strcmp(format, "vu"))) {
+        PyErr_Format(PyExc_TypeError, "Arrow format %s, not text", format ? format : "(none)");
         return NULL;
     }
     if (get_weights(weights_object, &weights) < 0) return NULL;
@@ -776,7 +802,7 @@ static size_t text_slots(Scorer *s, const Text *text) {
     int64_t sum;
     if (!text->text) return 0;
     text_logit(s, text->text, text->size);
-    if (s->failed) return 0;
+    if (s->failed || !s->all_count) return 0;
     size_t count = s->windows > 1 ? distinct(s->seen, s->all, s->all_count, s->weights, &sum)
                                   : s->all_count;
     qsort(s->all, count, sizeof *s->all, compare_slots);

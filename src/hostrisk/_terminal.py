@@ -1,13 +1,11 @@
-"""What people see: hostile text made harmless, tables, marked spans, a progress bar.
+"""What people see on a terminal: tables, marked spans, a progress bar.
 
-Posts may hold terminal escapes, direction marks and other characters that a terminal obeys without
-showing them. Nothing goes to a terminal unless ``visible`` has spelled them out.
+Nothing goes to a terminal unless ``visible`` has spelled out what it would obey or hide.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import click
 
 from hostrisk._columns import plain_values
+from hostrisk._visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,29 +29,13 @@ __all__ = [
     "progress",
     "render_explanation",
     "render_manifest",
-    "visible",
 ]
 
-# Controls, direction marks, line separators, unseen joiners and tags, halves of characters. The
-# two joiners U+200C and U+200D stay: emoji and several scripts need them and no terminal obeys them.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
-)
 # Shades of the 256-color palette, from faint to strong, all readable under black.
 _REDS = (224, 217, 210, 203)
 _BLUES = (195, 153, 117, 75)
 _FAINTEST = 0.1
 _MOST_SPANS = 20
-
-
-def visible(text: str, *, keep: str = "") -> str:
-    """Spell out every character that a terminal would obey or hide, except those in ``keep``."""
-
-    def spell(match: re.Match[str]) -> str:
-        return match[0] if match[0] in keep else match[0].encode("unicode_escape").decode()
-
-    return _UNSAFE.sub(spell, text)
 
 
 def has_color() -> bool:

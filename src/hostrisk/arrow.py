@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hostrisk._columns import build_column, decode_dictionary
 from hostrisk.errors import InputError, MissingExtraError
 from hostrisk.linear import in_threads
 
@@ -20,7 +21,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from hostrisk.linear import LinearScorer
 
-__all__ = ["score_column"]
+__all__ = ["score_column", "text_list"]
 
 _LEAST_ROWS = 4_096
 
@@ -30,9 +31,7 @@ def score_column(scorer: LinearScorer, column: Any, *, threads: int) -> pa.Array
 
     :raises InputError: the column is not text.
     """
-    given = _import(column)
-    chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
-    pieces = [piece for chunk in chunks for piece in _pieces(_as_text(chunk), threads)]
+    pieces = [piece for chunk in _text_chunks(column) for piece in _pieces(chunk, threads)]
     if threads == 1:
         scores = [_score(scorer, piece) for piece in pieces]
     else:
@@ -40,6 +39,20 @@ def score_column(scorer: LinearScorer, column: Any, *, threads: int) -> pa.Array
     if isinstance(column, pa.ChunkedArray):
         return pa.chunked_array(scores, pa.float64())
     return scores[0] if len(scores) == 1 else pa.concat_arrays(scores or [_nothing()])
+
+
+def text_list(column: Any) -> list[str | None]:
+    """Return the texts of an Arrow column.
+
+    :raises InputError: the column is not text.
+    """
+    return [text for chunk in _text_chunks(column) for text in chunk.to_pylist()]
+
+
+def _text_chunks(column: Any) -> list[pa.Array]:
+    given = _import(column)
+    chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
+    return [_as_text(chunk) for chunk in chunks]
 
 
 def _nothing() -> pa.Array:
@@ -62,7 +75,7 @@ def _import(column: Any) -> pa.Array | pa.ChunkedArray:
 def _as_text(array: pa.Array) -> pa.Array:
     kind = array.type
     if pa.types.is_dictionary(kind):
-        return _as_text(array.dictionary_decode())
+        return _as_text(decode_dictionary(array))
     if pa.types.is_null(kind):
         return pa.nulls(len(array), pa.string())
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -83,11 +96,12 @@ def _score(scorer: LinearScorer, array: pa.Array) -> pa.Array:
     data = scorer.score_arrow(array) if len(array) else b""
     if data is None:
         return _score_without_kernel(scorer, array)
-    valid = None if array.null_count == 0 else array.is_valid().buffers()[1]
-    return pa.Array.from_buffers(pa.float64(), len(array), [valid, pa.py_buffer(data)])
+    if array.null_count == 0:
+        return pa.Array.from_buffers(pa.float64(), len(array), [None, pa.py_buffer(data)])
+    valid = array.is_valid()  # of a slice: bits that begin inside a byte
+    buffers = [valid.buffers()[1], pa.py_buffer(bytes(8 * valid.offset) + data)]
+    return pa.Array.from_buffers(pa.float64(), len(array), buffers, offset=valid.offset)
 
 
 def _score_without_kernel(scorer: LinearScorer, array: pa.Array) -> pa.Array:
-    from hostrisk._columns import build_column
-
     return build_column(scorer.score_list(array.to_pylist()), "double")

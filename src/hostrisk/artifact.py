@@ -72,12 +72,12 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     """
     folder = os.fspath(path)
     raw = _read_manifest(folder)
-    manifest = _parse(raw, folder)
+    manifest = _parse(raw, f"{MANIFEST} in {folder}")
     number = manifest.get("format")
-    if number not in _READERS:
+    if type(number) is not int or number not in _READERS:
         known = ", ".join(map(str, _READERS))
         raise ModelError(
-            f"{folder} is a model of format {number!r}, and this hostrisk reads format {known}; "
+            f"{folder} is a model of format {number!r:.60}, and this hostrisk reads format {known}; "
             "use the hostrisk that made it, or train it again"
         )
     digest = hashlib.sha256(raw).hexdigest()[:12]
@@ -101,14 +101,14 @@ def _read_manifest(folder: str) -> bytes:
     return raw
 
 
-def _parse(raw: bytes, folder: str) -> dict[str, Any]:
+def _parse(raw: bytes, where: str) -> dict[str, Any]:
     try:
-        manifest = json.loads(raw, parse_constant=_refuse_constant)
+        values = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{MANIFEST} in {folder} is not JSON: {error}") from error
-    if not isinstance(manifest, dict):
-        raise ModelError(f"{MANIFEST} in {folder} is not a JSON object")
-    return manifest
+        raise ModelError(f"{where} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{where} is not a JSON object")
+    return values
 
 
 def _refuse_constant(name: str) -> float:
@@ -138,9 +138,15 @@ class _Fields:
         value = self.values.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._fault(key, "a number")
-        if not (math.isfinite(value) and low <= value <= high):
+        if not low <= value <= high:  # nor is NaN, nor an integer too large for a float
             raise self._fault(key, f"from {low:g} to {high:g}")
         return float(value)
+
+    def whole(self, key: str, low: int, high: int) -> int:
+        value = self.number(key, low, high)
+        if not value.is_integer():
+            raise self._fault(key, "a whole number")
+        return int(value)
 
     def items(self, key: str) -> list[Any]:
         value = self.values.get(key)
@@ -160,7 +166,7 @@ def _read_format_1(folder: str, manifest: dict[str, Any], digest: str) -> Artifa
     name, feature_id = fields.text("name"), fields.text("features")
     if feature_id != FEATURE_ID:
         raise ModelError(
-            f"{folder} was trained on the features {feature_id!r}, and this hostrisk computes "
+            f"{folder} was trained on the features {feature_id!r:.60}, and this hostrisk computes "
             f"{FEATURE_ID!r}; train it again"
         )
     main, calibration = fields.fields("main"), fields.fields("calibration")
@@ -168,7 +174,8 @@ def _read_format_1(folder: str, manifest: dict[str, Any], digest: str) -> Artifa
     heads = fields.fields("heads")
     kinds, targets = _heads(heads, "kinds"), _heads(heads, "targets")
     columns = len(kinds) + len(targets)
-    rows = int(heads.number("rows", 1, SLOTS))
+    rows = heads.whole("rows", 1, SLOTS)
+    thresholds = _thresholds(fields)
     files = _check_files(fields, folder)
     shapes = {"main": [SLOTS], "heads": [rows, columns]}
     tensors = _map_tensors(files[WEIGHTS], shapes, os.path.join(folder, WEIGHTS))
@@ -179,9 +186,7 @@ def _read_format_1(folder: str, manifest: dict[str, Any], digest: str) -> Artifa
         heads=tensors["heads"],
         columns=columns,
     )
-    return Artifact(
-        folder, f"{name}-{digest}", manifest, scorer, kinds, targets, _thresholds(fields)
-    )
+    return Artifact(folder, f"{name}-{digest}", manifest, scorer, kinds, targets, thresholds)
 
 
 def _heads(fields: _Fields, key: str) -> tuple[Head, ...]:
@@ -213,7 +218,7 @@ def _check_files(fields: _Fields, folder: str) -> dict[str, memoryview]:
         file = listed.fields(name)
         inside = os.path.join(folder, name)
         plain = name == os.path.basename(name) and name not in ("", ".", "..", MANIFEST)
-        if not plain or "\\" in name or "\0" in name or os.path.islink(inside):
+        if not plain or "\\" in name or not name.isprintable() or os.path.islink(inside):
             raise ModelError(f"{listed.where} names {name!r}, which is not a file of the folder")
         found[name] = _map_file(inside)
         if len(found[name]) != file.number("bytes", 0, 1 << 40):
@@ -226,6 +231,8 @@ def _check_files(fields: _Fields, folder: str) -> dict[str, memoryview]:
 
 
 def _map_file(path: str) -> memoryview:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ModelError(f"{path} is not a file")
     try:
         with open(path, "rb") as file:
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -238,7 +245,7 @@ def _map_file(path: str) -> memoryview:
 def _map_tensors(
     data: memoryview, shapes: dict[str, list[int]], path: str
 ) -> dict[str, memoryview]:
-    """Return the int8 tensors of a safetensors file, which must be these and no others."""
+    """Return the int8 tensors of a safetensors file, which must be these, side by side."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_MOST_HEADER, len(data) - 8):
         raise ModelError(f"{path} is not a safetensors file: its header has no possible size")
@@ -246,9 +253,11 @@ def _map_tensors(
     header.pop("__metadata__", None)
     if set(header) != set(shapes):
         raise ModelError(f"{path} holds the tensors {sorted(header)}, not {sorted(shapes)}")
-    found = {}
+    start = 8 + size
+    found: dict[str, memoryview] = {}
+    places: list[list[int]] = []
     for name, shape in shapes.items():
-        start, length = 8 + size, math.prod(shape)
+        length = math.prod(shape)
         entry = _Fields(header[name], f"{path}.{name}")
         if entry.values.get("dtype") != "I8" or entry.values.get("shape") != shape:
             raise ModelError(
@@ -262,8 +271,15 @@ def _map_tensors(
             or not 0 <= offsets[0] <= offsets[1] <= len(data) - start
             or offsets[1] - offsets[0] != length
         ):
-            raise ModelError(f"{entry.where} lies at {offsets!r:.60}, outside of the file")
+            raise ModelError(
+                f"{entry.where} lies at {offsets!r:.60}; it must be {length:,} bytes inside the file"
+            )
+        places.append(offsets)
         found[name] = data[start + offsets[0] : start + offsets[1]].cast("b")
+    places.sort()
+    ends = [0, *(end for _, end in places)]
+    if ends != [*(begin for begin, _ in places), len(data) - start]:
+        raise ModelError(f"{path} has tensors that overlap, or bytes that belong to none")
     return found
 
 
@@ -293,12 +309,16 @@ def save_artifact(
             WEIGHTS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}
         },
     }
-    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        encoded = text.encode()
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the manifest for {path} cannot be written as JSON: {error}") from error
     os.makedirs(os.path.dirname(target), exist_ok=True)
     draft = f"{target}.{os.urandom(4).hex()}.tmp"
     try:
         os.mkdir(draft)
-        for name, content in ((WEIGHTS, tensors), (MANIFEST, text.encode())):
+        for name, content in ((WEIGHTS, tensors), (MANIFEST, encoded)):
             with open(os.path.join(draft, name), "wb") as file:
                 file.write(content)
         load_artifact(draft)

@@ -55,7 +55,7 @@ class Classifier:
         """Return the probability that a text is violent incitement, for one text or many.
 
         A ``str`` gives a float; a list or tuple a list; a pandas Series a Series with its index; a
-        NumPy array of strings an array of its shape; an Arrow array, a polars Series or anything
+        NumPy array of strings a float64 array of its shape, with NaN for null; an Arrow array, a polars Series or anything
         that exports Arrow a float64 Arrow array. Null gives null. A long text is scored by
         overlapping windows and has the probability of the highest.
 
@@ -74,12 +74,7 @@ class Classifier:
         try:
             return self.artifact.scorer.score_list(texts, threads=threads)
         except (TypeError, AttributeError):
-            for at, text in enumerate(texts):
-                if text is not None and not isinstance(text, str):
-                    raise InputError(
-                        f"item {at} is of type {type(text).__name__}; texts must be str, or None "
-                        "where there is none"
-                    ) from None
+            _check_texts(texts)
             raise
 
     def _score_other(self, texts: Any, threads: int) -> Any:
@@ -99,15 +94,11 @@ class Classifier:
         )
 
     def _score_series(self, pandas: Any, series: Any, threads: int) -> Any:
-        values = series.astype(object)
-        values = values.where(values.notna(), None).tolist()
-        scores = self._score_list(values, threads)
+        scores = self._score_list(_as_list(series), threads)
         return pandas.Series(scores, index=series.index, name="score", dtype="float64")
 
     def _score_ndarray(self, numpy: Any, array: Any, threads: int) -> Any:
-        if array.dtype.kind not in "UOT":
-            raise InputError(f"the array holds {array.dtype}, not text")
-        scores = self._score_list(array.ravel().tolist(), threads)
+        scores = self._score_list(_as_list(array), threads)
         return numpy.array(scores, dtype=numpy.float64).reshape(array.shape)
 
     @overload
@@ -120,7 +111,7 @@ class Classifier:
         texts: Any,
         *,
         threshold: float | None = None,
-        scores: Sequence[float | None] | None = None,
+        scores: Any = None,
         threads: int = 1,
     ) -> list[Decision]: ...
 
@@ -129,13 +120,13 @@ class Classifier:
         texts: Any,
         *,
         threshold: float | None = None,
-        scores: Sequence[float | None] | None = None,
+        scores: Any = None,
         threads: int = 1,
     ) -> Decision | list[Decision]:
         """Decide about one text or many: flagged or not, and if so of which kind and against whom.
 
         :param threshold: probability from which on a text is flagged; that of the policy if None.
-        :param scores: probabilities of the texts, where they are known already.
+        :param scores: what ``score`` returned for these texts, where it is known already.
         :raises InputError: a threshold is no probability, or something is no text.
         """
         limit = resolve_threshold(self.artifact, self.policy, threshold)
@@ -145,12 +136,13 @@ class Classifier:
             return decide_one(self.artifact, self.policy, texts, found, limit, policy_id)
         listed = _as_list(texts)
         if scores is None:
-            scores = self._score_list(listed, threads)
-        elif len(scores) != len(listed):
-            raise InputError(f"there are {len(scores)} scores for {len(listed)} texts")
+            known = self._score_list(listed, threads)
+        else:
+            _check_texts(listed)
+            known = _known_scores(scores, len(listed))
         return [
             decide_one(self.artifact, self.policy, text, found, limit, policy_id)
-            for text, found in zip(listed, scores, strict=True)
+            for text, found in zip(listed, known, strict=True)
         ]
 
     def explain(self, text: str) -> Explanation:
@@ -172,18 +164,47 @@ class Classifier:
         return Explanation(text, score, logit, bias, spans, kind, targets, window)
 
 
+def _check_texts(texts: Sequence[Any]) -> None:
+    for at, text in enumerate(texts):
+        if text is not None and not isinstance(text, str):
+            raise InputError(
+                f"item {at} is of type {type(text).__name__}; texts must be str, or None where "
+                "there is none"
+            )
+
+
 def _as_list(texts: Any) -> list[str | None]:
+    """Return texts, however they are kept, as a list with None for null."""
     if isinstance(texts, list | tuple):
         return list(texts)
+    listed: list[str | None]
     if (pandas := sys.modules.get("pandas")) and isinstance(texts, pandas.Series):
         values = texts.astype(object)
-        listed: list[str | None] = values.where(values.notna(), None).tolist()
+        listed = values.where(values.notna(), None).tolist()
         return listed
-    for name in ("to_pylist", "to_list", "tolist"):  # Arrow, polars, NumPy
-        if hasattr(texts, name):
-            found: list[str | None] = getattr(texts, name)()
-            return found
+    if (numpy := sys.modules.get("numpy")) and isinstance(texts, numpy.ndarray):
+        if texts.dtype.kind not in "UOT":
+            raise InputError(f"the array holds {texts.dtype}, not text")
+        return [None if _is_nan(value) else value for value in texts.ravel().tolist()]
+    if hasattr(texts, "__arrow_c_array__") or hasattr(texts, "__arrow_c_stream__"):
+        from hostrisk.arrow import text_list
+
+        return text_list(texts)
     raise InputError(f"an object of type {type(texts).__name__} holds no texts to decide about")
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124  # only NaN differs
+
+
+def _known_scores(scores: Any, count: int) -> list[float | None]:
+    for name in ("to_pylist", "tolist"):  # Arrow; NumPy and pandas
+        if hasattr(scores, name):
+            scores = getattr(scores, name)()
+            break
+    if len(scores) != count:
+        raise InputError(f"there are {len(scores)} scores for {count} texts")
+    return [None if _is_nan(score) else score for score in scores]
 
 
 def load(

@@ -81,14 +81,14 @@ def _exit_status(run: Callable[[], object]) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    from hostrisk._terminal import visible
+    from hostrisk._visible import visible
 
     click.echo(f"hostrisk: error: {visible(' '.join(message.split()))}", err=True)
     return status
 
 
 def _note(message: str) -> None:
-    from hostrisk._terminal import visible
+    from hostrisk._visible import visible
 
     click.echo(f"hostrisk: {visible(message)}", err=True)
 
@@ -383,7 +383,7 @@ def evaluate(source: str, form: str, html: str | None, **options: Any) -> None:
       hostrisk evaluate labeled.csv --text body --label violent
       hostrisk evaluate cases.csv --group capability --html report.html
     """
-    from hostrisk._terminal import visible
+    from hostrisk._visible import visible
     from hostrisk.evaluation import evaluate as evaluate_model
     from hostrisk.files import atomic_writer
 
@@ -463,7 +463,7 @@ def verify(path: str | None) -> None:
       hostrisk model verify my-model
     """
     from hostrisk import artifact
-    from hostrisk._terminal import visible
+    from hostrisk._visible import visible
 
     for line in artifact.verify(*_given(path)):
         click.echo(visible(line))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hostrisk._reference import probability
 from hostrisk.errors import InputError, PolicyError
@@ -19,14 +19,19 @@ def resolve_threshold(artifact: Artifact, policy: Policy, threshold: float | Non
     """Return the threshold to use: the caller's, or the policy's, by number or by name.
 
     :raises InputError: the caller's is not a probability.
-    :raises PolicyError: the policy names a threshold that the model does not have.
+    :raises PolicyError: the policy's is neither a probability nor a name that the model has.
     """
     if threshold is not None:
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold}; it must be from 0 to 1")
+        if not _is_probability(threshold):
+            raise InputError(f"threshold is {threshold!r}; it must be from 0 to 1")
         return float(threshold)
-    if isinstance(policy.threshold, float):
-        return policy.threshold
+    if not isinstance(policy.threshold, str):
+        if not _is_probability(policy.threshold):
+            raise PolicyError(
+                f"the policy {policy.name} has the threshold {policy.threshold!r}; it must be from "
+                "0 to 1"
+            )
+        return float(policy.threshold)
     if policy.threshold not in artifact.thresholds:
         known = ", ".join(artifact.thresholds)
         raise PolicyError(
@@ -34,6 +39,13 @@ def resolve_threshold(artifact: Artifact, policy: Policy, threshold: float | Non
             f"{artifact.model_id} has {known}"
         )
     return artifact.thresholds[policy.threshold]
+
+
+def _is_probability(value: Any) -> bool:
+    try:
+        return bool(0 <= value <= 1)
+    except (TypeError, ValueError):
+        return False
 
 
 def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tuple[str, ...]]:

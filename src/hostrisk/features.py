@@ -8,9 +8,10 @@ change to either changes every score, so it needs a new id and newly trained wei
 2. A token has the hash ``H``: start with ``SEED``; for each 8 bytes (little-endian, the last
    padded with zeros) ``h = (h ^ chunk) * M1 mod 2^64``, then ``h ^= h >> 29``.
 3. Features of a window are slots, the top 20 bits of a 64-bit product: each token
-   ``H * M2``; each pair of neighbours (side tokens skipped) ``(H1 * M3 ^ H2) * M2``; and for
-   each word, framed by one space on both sides, each run of n = 3, 4, 5 bytes ``g * KN[n]``,
-   ``g`` the bytes as a little-endian number.
+   ``H * M2``; each pair of tokens, side tokens left out, at distance one
+   ``(H1 * M3 ^ H2) * M2`` and at distance two ``(H1 * M4 ^ H2) * M2``; and for each word, framed
+   by one space on both sides, each run of n = 3, 4, 5 bytes ``g * KN[n]``, ``g`` the bytes as a
+   little-endian number.
 4. A slot counts once in a window (binary), and the window's vector has length 1: the logit of a
    window is ``scale * (sum of int8 weights) / sqrt(number of distinct slots) + bias``.
 5. A text's logit is the highest of its windows.
@@ -21,9 +22,12 @@ Hashing trick: Weinberger et al. 2009, "Feature Hashing for Large Scale Multitas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hostrisk.normalize import SIDE, WORD, Token, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "FEATURE_ID", "SLOTS", "STRIDE", "WINDOW", "logit", "slots_of", "token_features", "windows",

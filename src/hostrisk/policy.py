@@ -43,7 +43,7 @@ class Policy(NamedTuple):
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
-    """Read a policy from a TOML file; keys left out keep their defaults.
+    """Read a policy from a TOML file; keys left out keep their defaults, but the name is custom.
 
     :raises PolicyError: the file cannot be read, or holds unknown keys or impossible values.
     """

@@ -16,7 +16,6 @@ import numpy as np
 
 from hostrisk.artifact import bundled_path
 from hostrisk.classifier import load
-from hostrisk.decide import resolve_threshold
 from hostrisk.errors import InputError, MissingExtraError, ModelError
 from hostrisk.features import SLOTS
 from hostrisk.linear import features
@@ -116,8 +115,11 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
     - ``"default"`` or a folder: ``fit`` loads that model and checks that labels are 0 and 1, and
       learns nothing. :meth:`from_pretrained` gives one that needs no fit.
 
-    A null counts as an empty text. Of scikit-learn's checks those of tables of numbers do not
-    apply, since a text has no columns (``n_features_in_``), no infinity and no complex value.
+    A null counts as an empty text. Of scikit-learn's checks of estimators, which feed tables of
+    numbers, these do not apply, since a text has no columns, infinity or complex value:
+    check_n_features_in, check_n_features_in_after_fitting, check_complex_data,
+    check_estimators_nan_inf, check_estimators_empty_data_messages, check_fit2d_predict1d and the
+    count of columns in check_classifiers_train; nor, where a model is named, those that learn.
 
     :param model: None, ``"default"`` for the bundled model, or the path of a model folder.
     :param threshold: probability of the second of two classes from which on it is predicted; None
@@ -151,11 +153,12 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
         :raises ModelError: the folder must not be loaded.
         :raises InputError: threshold is no probability.
         """
-        return cls(model=model, threshold=threshold)._load()
+        return cls(model=model, threshold=threshold)._load(model)  # noqa: SLF001  # of its own
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on texts and labels, or only load the model where one is named.
 
+        :param sample_weight: weight of each text in training.
         :raises InputError: X is not one column of texts, a setting is impossible, or labels are
             not those of the model.
         :raises ModelError: the model named must not be loaded.
@@ -166,42 +169,44 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
         labels = column_or_1d(y, warn=True)
         check_consistent_length(texts, labels)
         check_classification_targets(labels)
-        self._forget()
+        self._check_threshold(classes := np.unique(labels))
+        for name in ("classifier_", "linear_", "slots_", "classes_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
         if self.model is None:
             return self._train(texts, labels, sample_weight)
-        if not np.isin(labels, (0, 1)).all():
+        if not np.isin(classes, (0, 1)).all():
             raise InputError(
-                f"a model of hostrisk has the labels 0 and 1, and y has {np.unique(labels)!s:.60}; "
-                "to train on labels of your own, leave model at None"
+                f"a model of hostrisk has the labels 0 and 1, and y has {classes!s:.60}; to train "
+                "on labels of your own, leave model at None"
             )
-        return self._load()
+        return self._load(self.model)
 
-    def _forget(self) -> None:
-        for name in ("classifier_", "linear_", "slots_", "classes_"):
-            self.__dict__.pop(name, None)
+    def _check_threshold(self, classes: NDArray[Any]) -> None:
+        if self.model is None and self.threshold is None:
+            return
+        if len(classes) > 2:
+            raise InputError(
+                "Only binary classification is supported. Models of hostrisk and thresholds are "
+                f"for two classes, and y has {len(classes)}; leave both at None"
+            )
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold is {self.threshold}; it must be from 0 to 1")
 
-    def _load(self) -> Self:
-        classifier = load("default" if self.model is None else self.model)
-        resolve_threshold(classifier.artifact, classifier.policy, self.threshold)
-        self.classifier_ = classifier
-        self.classes_ = np.array([0, 1])
+    def _load(self, model: str | os.PathLike[str]) -> Self:
+        classes = np.array([0, 1])
+        self._check_threshold(classes)
+        self.classifier_ = load(model)
+        self.classes_ = classes
         return self
 
-    def _train(self, texts: Sequence[str | None], labels: Any, sample_weight: Any) -> Self:
-        if self.threshold is not None:
-            if not 0 <= self.threshold <= 1:
-                raise InputError(f"threshold is {self.threshold}; it must be from 0 to 1")
-            if (count := len(np.unique(labels))) > 2:
-                raise InputError(f"a threshold is for two classes, and y has {count}")
+    def _train(self, texts: list[str | None], labels: Any, sample_weight: Any) -> Self:
         table = HashedNgrams().transform(texts)
         # Only slots that occur can get a weight; a million columns would make training slow.
         slots = np.unique(table.indices)
         if not len(slots):
-            raise InputError("no text in X has any feature to learn from; all are empty")
-        linear = LogisticRegression(
-            C=self.C, class_weight=self.class_weight, max_iter=_ITERATIONS
-        )
-        self.linear_ = linear.fit(table[:, slots], labels, sample_weight)
+            raise InputError("no text in X has a feature to learn from; all are empty")
+        linear = LogisticRegression(C=self.C, class_weight=self.class_weight, max_iter=_ITERATIONS)
+        self.linear_ = linear.fit(table[:, slots].astype(np.float64), labels, sample_weight)
         self.slots_ = slots
         self.classes_ = self.linear_.classes_
         return self
@@ -209,14 +214,13 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class of each text."""
         check_is_fitted(self)
-        if hasattr(self, "classifier_"):
-            artifact, policy = self.classifier_.artifact, self.classifier_.policy
-            threshold = resolve_threshold(artifact, policy, self.threshold)
-        elif self.threshold is None:
+        self._check_threshold(self.classes_)
+        threshold = self.threshold
+        if hasattr(self, "classifier_") and threshold is None:
+            threshold = self.classifier_.threshold
+        if threshold is None:
             chosen: NDArray[Any] = self.linear_.predict(self._columns(X))
             return chosen
-        else:
-            threshold = self.threshold
         reached = self.predict_proba(X)[:, 1] >= threshold
         found: NDArray[Any] = self.classes_[reached.astype(np.intp)]
         return found
@@ -245,7 +249,13 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
         return np.array(self.classifier_.score(texts), dtype=np.float64)
 
     def _columns(self, X: Any) -> csr_matrix:
-        return HashedNgrams().transform(_at_least_one(X))[:, self.slots_]
+        table = HashedNgrams().transform(_at_least_one(X))
+        return table[:, self.slots_].astype(np.float64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.model is None and self.threshold is None
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = dict(super().__getstate__())
@@ -273,8 +283,6 @@ def _read_texts(X: Any) -> list[str | None]:
         raise InputError(f"X is one {type(X).__name__}; give a list of texts, even of one")
     if issparse(X):
         raise InputError("X is a sparse matrix, not text")
-    if hasattr(X, "__array__") and not hasattr(X, "shape"):
-        X = np.asarray(X)
     if len(shape := getattr(X, "shape", (0,))) != 1:
         raise InputError(f"X has the shape {shape}; give one column of texts, of the shape (n,)")
     texts = _as_list(X)
@@ -291,12 +299,14 @@ def _as_list(X: Any) -> list[Any]:
     if hasattr(X, "isna"):  # pandas, whose nulls are of many kinds
         values = np.array(X, dtype=object)
         values[np.asarray(X.isna())] = None
-        return values.tolist()
+        return list(values)
     for name in ("to_pylist", "to_list", "tolist"):  # Arrow, polars, NumPy
         if hasattr(X, name):
             return list(getattr(X, name)())
     if isinstance(X, Sequence):
         return list(X)
+    if hasattr(X, "__array__"):
+        return list(np.atleast_1d(np.asarray(X)))
     raise InputError(
         f"X is of type {type(X).__name__}; give a list of texts, a pandas Series, a NumPy array of "
         "strings or an Arrow array"

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from unicodedata import category, east_asian_width
 
-from hostrisk._terminal import visible
+from hostrisk._visible import visible
 from hostrisk.errors import MissingExtraError
 from hostrisk.report import charts
 

@@ -1,0 +1,192 @@
+"""Training: splits that do not leak, labels mapped in one place, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hostrisk
+from hostrisk.artifact import load_artifact
+from training import retrain as retraining
+from training import sources
+from training.attacks import ATTACKS, attack
+from training.calibrate import choose_thresholds, fit_platt
+from training.fit_linear import feature_matrix, fit, unit_rows
+from training.labels import KINDS, TARGETS, map_kind, map_targets
+from training.split import assign_splits, group_near_duplicates
+
+CONFIG = retraining.load_config(retraining.HERE / "config.toml")
+VERBS, OBJECTS = ("shoot", "hang", "burn", "stab"), ("traitors", "judges", "bankers", "neighbours")
+
+
+def small_file(folder: Path) -> Path:
+    """Write 240 labeled posts that a word model can tell apart."""
+    rng = random.Random(3)
+    rows = []
+    for number in range(120):
+        verb, thing = rng.choice(VERBS), rng.choice(OBJECTS)
+        rows.append((f"we will {verb} those {thing} {rng.choice('abcdefgh')}{number}", 1))
+        rows.append((f"we will thank those {thing} {rng.choice('abcdefgh')}{number} for the cake", 0))
+    path = folder / "labels.csv"
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    config = {**CONFIG, "linear": {**CONFIG["linear"], "iterations": 15, "folds": 2}}
+    retraining.retrain(
+        str(small_file(folder)), folder / "model", config, jobs=1, cache=folder / "cache",
+        searching=False,
+    )  # fmt: skip
+    return folder
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+    }
+
+
+def test_trained_model_loads_verifies_and_knows_its_labels(trained: Path) -> None:
+    lines = list(hostrisk.artifact.verify(trained / "model"))
+    assert "golden" in lines[-1]
+    clf = hostrisk.load(trained / "model")
+    assert clf.score("we will hang those judges") > clf.score("we will thank those judges")
+    assert (trained / "model" / "README.md").read_text("utf-8").startswith("# Model card")
+
+
+def test_same_data_and_config_give_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    config = {**CONFIG, "linear": {**CONFIG["linear"], "iterations": 15, "folds": 2}}
+    retraining.retrain(
+        str(trained / "labels.csv"), tmp_path / "again", config, jobs=2, cache=tmp_path / "cache",
+        searching=False,
+    )  # fmt: skip
+    assert digest(tmp_path / "again") == digest(trained / "model")
+
+
+def test_near_duplicates_share_a_group() -> None:
+    texts = [
+        "They should all be shot on sight tomorrow morning",
+        "@somebody They should all be shot on sight tomorrow morning https://example.org #now",
+        "they should ALL be shot on sight tomorrow morning!!! they really should",
+        "We baked a cake for the school party yesterday",
+        "kill",
+        "hill",
+        "",
+        "🔪",
+    ]
+    groups = group_near_duplicates(texts, feature_matrix(texts), [None] * len(texts))
+    assert groups[0] == groups[1] == groups[2]
+    assert len(set(groups.tolist())) == len(texts) - 2
+
+
+def test_templates_share_a_group_and_splits_go_by_group() -> None:
+    texts = [f"{thing} number {at}" for at in range(400) for thing in ("alpha", "omega")]
+    groups = group_near_duplicates(
+        texts, feature_matrix(texts), [f"t{at // 2}" for at in range(800)]
+    )
+    splits = assign_splits(texts, groups, {"train": 0.7, "test": 0.3})
+    for group in np.unique(groups):
+        assert len(set(splits[groups == group])) == 1
+
+
+def test_splits_have_their_shares_and_stay_when_rows_are_added() -> None:
+    texts = [hashlib.sha256(str(at).encode()).hexdigest().translate(str.maketrans("0123456789", "ghijklmnop")) for at in range(4000)]
+    groups = np.arange(4000)
+    shares = {"train": 0.7, "test": 0.3}
+    splits = assign_splits(texts, groups, shares)
+    assert 0.27 < (splits == "test").mean() < 0.33
+    assert (assign_splits(texts[:2000], groups[:2000], shares) == splits[:2000]).all()
+
+
+def test_names_of_sources_are_mapped_to_the_policy() -> None:
+    assert map_kind("threat") == "threat"
+    assert map_kind("violence_other") is None
+    assert map_targets("gay people") == {"lgbt"}
+    assert map_targets("blawom") == {"black", "women"}
+    assert map_targets("politician,left") == {"politician", "left"}
+    assert map_targets("") == map_targets(None) == frozenset()
+    assert (KINDS, TARGETS) == (hostrisk.policy.KINDS, hostrisk.policy.TARGETS)
+
+
+def test_training_features_are_those_that_score() -> None:
+    texts = ["they should all be shot on sight", "a cake", "", "word " * 400]
+    labels = np.array([1, 0, 0, 0])
+    config = {**CONFIG["linear"], "iterations": 20, "least_rows": 1}
+    matrix = feature_matrix(texts)
+    model = fit(matrix, labels, np.ones(4), config)
+    scorer = hostrisk.linear.LinearScorer(
+        memoryview(model.weights), model.scale, model.bias, memoryview(b""), 1
+    )
+    expected = 1 / (1 + np.exp(-model.logits(unit_rows(matrix))))
+    assert np.allclose(scorer.score_list(texts), expected, atol=1e-6)
+
+
+def test_platt_scaling_recovers_a_known_calibration() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-2, 2, 20_000)
+    labels = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    slope, intercept = fit_platt(logits, labels)
+    assert abs(slope - 0.5) < 0.05
+    assert abs(intercept + 1) < 0.1
+
+
+def test_thresholds_reach_their_aims_on_their_own_rows() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.random(5000) < 0.05
+    scores = 1 / (1 + np.exp(-(rng.normal(0, 1, 5000) + 3 * labels - 2)))
+    found = choose_thresholds(scores, labels)
+    for name, rate in (("default", 0.015), ("fpr_0.01", 0.01), ("fpr_0.001", 0.001)):
+        assert (scores[~labels] >= found[name]["threshold"]).mean() <= rate
+    assert (scores[labels] >= found["review"]["threshold"]).mean() >= 0.9
+    flagged = scores >= found["evidence"]["threshold"]
+    assert labels[flagged].mean() >= 0.9
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_change_spelling_and_are_repeatable(name: str) -> None:
+    text = "They should hang every one of these traitors tomorrow @somebody https://a.example/kill"
+    changed = attack(text, name, share=1.0)
+    assert changed != text
+    assert changed == attack(text, name, share=1.0)
+    assert changed.endswith("@somebody https://a.example/kill")
+    assert attack(text, name, share=0.0) == text
+
+
+def test_catalogue_rows_keep_their_sources_apart() -> None:
+    folder = os.environ.get("HOSTRISK_DATA")
+    if not folder:
+        pytest.skip("HOSTRISK_DATA names no folder of labeled data")
+    rows = sources.read_catalogue(Path(folder), ["parler_violence", "pool_violence"], ["en"])
+    assert set(rows["label"]) == {-1, 0, 1}
+    assert set(rows["source"]) == {"parler_violence", "pool_violence"}
+    assert rows.loc[rows["label"] == 1, "kind"].notna().all()
+    forbidden = {"indonesian_hs", "dktc_korean", "ag_news_test", "germeval_violence"}
+    assert not forbidden & set(sources.permitted())
+
+
+def test_bundled_model_finds_real_posts() -> None:
+    folder = os.environ.get("HOSTRISK_DATA")
+    if not folder:
+        pytest.skip("HOSTRISK_DATA names no folder of labeled data")
+    clf = hostrisk.load()
+    posts = pd.read_parquet(Path(folder) / "parler_violence.parquet")
+    scores = clf.score(posts["text"])
+    benign = posts["label"] == 0
+    assert (scores[benign] >= clf.threshold).mean() <= 0.02
+    assert scores[posts["label"] == 1].mean() > 5 * scores[benign].mean()
+
+
+def test_bundled_model_says_what_it_was_trained_on() -> None:
+    manifest = load_artifact(hostrisk.artifact.bundled_path()).manifest
+    assert {row["source"] for row in manifest["data"]} >= {"written"}
+    assert manifest["metrics"]["suite"]["cases"] >= 1000
+    assert all(len(row["sha256"]) == 64 for row in manifest["data"])
