@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,9 @@ from hostrisk import _reference, _vectors, features
 from hostrisk.features import SLOTS, STRIDE, WINDOW
 from hostrisk.normalize import MARK, SIDE, WORD, Token
 from tests.test_normalize import EXAMPLES, any_text
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 try:
     from hostrisk import _kernel
@@ -207,13 +211,14 @@ def test_vectors_forget_when_they_know_too_much(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_vectors_forget_what_was_left_half_taught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     rows = ["interrupted kill", "you"]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(_vectors._Vocabulary, "learn", interrupt)
-        scores(_vectors, rows)
+    with monkeypatch.context() as patch:
+        patch.setattr(_vectors._Vocabulary, "_number", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            scores(_vectors, rows)
     assert scores(_vectors, rows) == scores(_reference, rows)
 
 
@@ -393,7 +398,7 @@ def test_mistakes_raise_and_keep_nothing(name: str) -> None:
     function, arguments, error = bad_calls()[name]
     table = bytearray(SLOTS)
     arguments = tuple(table if item == "weights" else item for item in arguments)
-    kept = [item for item in arguments if item is not None]
+    kept = [item for item in arguments if isinstance(item, list | bytearray | memoryview)]
     before = [*map(sys.getrefcount, kept)]
     for _ in range(3):
         with pytest.raises(error):
@@ -416,6 +421,32 @@ def test_good_calls_keep_nothing() -> None:
     assert (sys.getrefcount(text), sys.getrefcount(rows)) == before
     table.append(0)
     heads.append(0)
+
+
+@compiled
+def test_no_memory_is_lost() -> None:
+    text = "kill " * 10_000 + "\ud800"  # encoded anew by each call
+    calls: list[tuple[str, tuple[Any, ...]]] = [
+        ("score_one", (text, WEIGHTS, SCALE, BIAS)),
+        ("score_one", (text, b"", SCALE, BIAS)),
+        ("score_list", ([text], WEIGHTS, SCALE, BIAS)),
+        ("score_list", ([text, 1], WEIGHTS, SCALE, BIAS)),
+        ("features", ([text],)),
+        ("features", ([text, 1],)),
+        ("head_sums", (text, WEIGHTS, SCALE, BIAS, HEADS, 3)),
+        ("head_sums", (text, WEIGHTS, SCALE, BIAS, HEADS, 7)),
+    ]
+    tracemalloc.start()
+    try:
+        for function, arguments in calls:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(5):
+                with contextlib.suppress(TypeError, ValueError):
+                    getattr(_kernel, function)(*arguments)
+            after, _ = tracemalloc.get_traced_memory()
+            assert after - before < len(text), function
+    finally:
+        tracemalloc.stop()
 
 
 @compiled

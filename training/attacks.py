@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 __all__ = ["ATTACKS", "attack"]
 
-_WORD = re.compile(r"(?<![@#\w/])[A-Za-z]{3,}(?![\w/])")
+# Links, mentions and hashtags come first, so that they are found and left alone.
+_WORD = re.compile(r"https?://\S+|[@#]\w+|\b[A-Za-z]{3,}\b")
 _HOMOGLYPHS = str.maketrans("aceiopsxyABCEHKMOPTX", "асеіорѕхуАВСЕНКМОРТХ")
 _LEET = str.maketrans("aeiostAEIOST", "431057431057")
 _ZERO_WIDTH = "\u200b\u200c\u2060\u00ad"
@@ -54,6 +55,7 @@ def attack(text: str, name: str, *, share: float = 0.5, seed: int = 0) -> str:
     rng = random.Random(f"{seed}:{name}:{text}")  # noqa: S311  # nothing secret
 
     def change(match: re.Match[str]) -> str:
-        return ATTACKS[name](match[0], rng) if rng.random() < share else match[0]
+        word = match[0]
+        return ATTACKS[name](word, rng) if word.isalpha() and rng.random() < share else word
 
     return _WORD.sub(change, text)

@@ -68,7 +68,7 @@ def _golden(classifier: Classifier, text: str) -> dict[str, Any]:
 
 
 def render_card(artifact: Artifact) -> str:
-    """Return the model card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+    """Return the card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
     manifest = artifact.manifest
     parts = [
         _HEAD.format(name=manifest["name"], model_id=artifact.model_id, **_default(manifest)),
@@ -123,8 +123,8 @@ def _sources(sources: Mapping[str, Any]) -> str:
     lines = [
         "## Figures on the test part, by source",
         "",
-        "Rows of near-duplicate groups that trained nothing and tuned nothing; 95% bootstrap",
-        "intervals in brackets; precision, recall and false-positive rate at the default threshold.",
+        "Rows of near-duplicate groups that trained nothing and tuned nothing. In brackets 95%",
+        "bootstrap intervals; precision, recall and false positives at the default threshold.",
         "",
         "| source | rows | positive | average precision | precision | recall | false positives |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -161,11 +161,13 @@ def _suite(suite: Mapping[str, Any] | None) -> str:
     table = suite["capabilities"]
     order = sorted(table, key=lambda name: table[name]["right"])
     weakest = ", ".join(f"{name} ({table[name]['right']:.0%})" for name in order[:8])
-    lines = [
-        "## Case suite, test part", "",
+    summary = (
         f"{suite['cases']:,} written cases, {suite['right']:.1%} right at the default threshold "
         f"({suite['right_positive']:.1%} of positives, {suite['right_negative']:.1%} of "
-        f"negatives; ROC AUC {suite['roc_auc']:.3f}). Weakest: {weakest}.", "",
+        f"negatives; ROC AUC {suite['roc_auc']:.3f}). Weakest: {weakest}."
+    )
+    lines = [
+        "## Case suite, test part", "", summary, "",
         "| capability | label | cases | right |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
     lines += [

@@ -27,6 +27,7 @@ __all__ = ["LinearModel", "feature_matrix", "fit", "folds_of", "out_of_fold", "u
 
 Floats = NDArray[np.float64]
 _BATCH = 20_000
+_CERTAIN = 0.02  # nearer to 0 or 1 than this is 0 or 1
 
 
 class LinearModel(NamedTuple):
@@ -63,11 +64,11 @@ def unit_rows(features: csr_matrix) -> csr_matrix:
 
 
 def _priors(
-    features: csr_matrix, labels: Floats, weights: Floats, config: Mapping[str, Any]
+    features: csr_matrix, targets: Floats, weights: Floats, config: Mapping[str, Any]
 ) -> Floats:
     """Return the scale of each feature's prior, 0 for features that are left out."""
     smoothing = config["ratio_smoothing"]
-    inside, outside = weights * labels, weights * (1 - labels)
+    inside, outside = weights * targets, weights * (1 - targets)
     positive, negative = features.T @ inside, features.T @ outside
     odds = (positive + smoothing) / (negative + smoothing)
     base = (inside.sum() + 2 * smoothing) / (outside.sum() + 2 * smoothing)
@@ -77,27 +78,37 @@ def _priors(
 
 
 def fit(
-    features: csr_matrix, labels: NDArray[Any], weights: Floats, config: Mapping[str, Any]
+    features: csr_matrix, targets: NDArray[Any], weights: Floats, config: Mapping[str, Any]
 ) -> LinearModel:
     """Fit and round a model.
 
     :param features: binary, shape (rows, slots).
-    :param labels: 0 or 1, shape (rows,).
+    :param targets: probabilities from 0 to 1, shape (rows,); labels are 0 and 1.
     :param weights: of the rows, shape (rows,).
     """
-    targets = np.asarray(labels, dtype=np.float64)
+    targets = np.asarray(targets, dtype=np.float64)
     weights = weights / weights.mean()
     priors = _priors(features, targets, weights, config)
     used = np.flatnonzero(priors)
     scaled = (unit_rows(features)[:, used] @ diags(priors[used].astype(np.float32))).tocsr()
+    rows, labels, shares = _split_targets(targets)
     regression = LogisticRegression(C=config["C"], max_iter=config["iterations"], tol=1e-5)
     with warnings.catch_warnings():
         # Stopping early is part of the configuration, and regularizes too.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(scaled, targets, sample_weight=weights)
+        regression.fit(scaled[rows], labels, sample_weight=weights[rows] * shares)
     whole = np.zeros(features.shape[1])
     whole[used] = regression.coef_[0] * priors[used]
     return _round(whole, float(regression.intercept_[0]))
+
+
+def _split_targets(targets: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Return rows, labels and shares: a row between 0 and 1 is there as both, by its shares."""
+    targets = np.where(targets < _CERTAIN, 0.0, np.where(targets > 1 - _CERTAIN, 1.0, targets))
+    positive, negative = np.flatnonzero(targets > 0), np.flatnonzero(targets < 1)
+    rows = np.concatenate([negative, positive])
+    labels = np.repeat([0, 1], [len(negative), len(positive)])
+    return rows, labels, np.concatenate([1 - targets[negative], targets[positive]])
 
 
 def _round(weights: Floats, bias: float) -> LinearModel:
@@ -115,7 +126,7 @@ def folds_of(groups: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int
 
 def out_of_fold(
     features: csr_matrix,
-    labels: NDArray[Any],
+    targets: NDArray[Any],
     weights: Floats,
     folds: NDArray[np.int64],
     config: Mapping[str, Any],
@@ -125,7 +136,7 @@ def out_of_fold(
     """Yield for each fold its rows and the model fitted on all others, as they get ready."""
     numbers = range(int(folds.max()) + 1)
     work = (
-        joblib.delayed(_fit_without)(features, labels, weights, folds, number, config)
+        joblib.delayed(_fit_without)(features, targets, weights, folds, number, config)
         for number in numbers
     )
     models = joblib.Parallel(n_jobs=jobs, return_as="generator", prefer="threads")(work)
@@ -135,11 +146,11 @@ def out_of_fold(
 
 def _fit_without(
     features: csr_matrix,
-    labels: NDArray[Any],
+    targets: NDArray[Any],
     weights: Floats,
     folds: NDArray[np.int64],
     number: int,
     config: Mapping[str, Any],
 ) -> LinearModel:
     kept = np.flatnonzero(folds != number)
-    return fit(features[kept], labels[kept], weights[kept], config)
+    return fit(features[kept], targets[kept], weights[kept], config)

@@ -99,7 +99,7 @@ def _letters(char: str, confusables: dict[str, str]) -> str:
     return "".join(pieces)
 
 
-def entry(char: str, confusables: dict[str, str]) -> str:
+def entry(char: str, confusables: dict[str, str]) -> str:  # noqa: PLR0911  # one for each class
     """Class name, or the symbols that stand for ``char``."""
     code = ord(char)
     special = _special(char, code)

@@ -59,7 +59,8 @@ def _fit_column(
     if labels.sum() < _LEAST_SUPPORT or labels.all():
         share = (labels.sum() + 0.5) / (len(labels) + 1)
         return np.zeros(features.shape[1]), float(np.log(share / (1 - share)))
-    # L-BFGS takes minutes for what liblinear does in seconds; its intercept is regularized, hence 10.
+    # L-BFGS takes minutes where liblinear takes seconds; liblinear regularizes the intercept,
+    # which the scaling undoes.
     model = LogisticRegression(C=strength, solver="liblinear", intercept_scaling=10.0, max_iter=50)
     model.fit(features, labels, sample_weight=weights)
     return model.coef_[0], float(model.intercept_[0])

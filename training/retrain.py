@@ -39,7 +39,7 @@ from training import sources
 from training.calibrate import choose_thresholds, fit_platt
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
-from training.fit_linear import LinearModel, feature_matrix, fit, folds_of, out_of_fold, unit_rows
+from training.fit_linear import feature_matrix, fit, folds_of, out_of_fold, unit_rows
 from training.heads import fit_heads
 from training.split import assign_splits, group_near_duplicates
 
@@ -66,10 +66,15 @@ def load_config(path: Path) -> dict[str, Any]:
         return tomllib.load(file)
 
 
-def prepare(data: str | None, config: dict[str, Any], cache: Path) -> Prepared:
-    """Read, fold, group and split (steps 1 and 2); what does not change is kept in ``cache``."""
+def prepare(
+    data: str | None, config: dict[str, Any], cache: Path, *, unlabeled: bool = True
+) -> Prepared:
+    """Read, fold, group and split (steps 1 and 2); what does not change is kept in ``cache``.
+
+    :param unlabeled: keep rows with an unknown label (-1) too.
+    """
     with _step("read"):
-        rows, files = _read(data, config)
+        rows, files = _read(data, config, unlabeled=unlabeled)
         suite = sources.read_written("test")
     with _step("group"):
         memory = joblib.Memory(cache, verbose=0)
@@ -88,7 +93,9 @@ def prepare(data: str | None, config: dict[str, Any], cache: Path) -> Prepared:
     return Prepared(rows, features[:count], groups[:count], splits, suite, files)
 
 
-def _read(data: str | None, config: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read(
+    data: str | None, config: dict[str, Any], *, unlabeled: bool
+) -> tuple[pd.DataFrame, dict[str, str]]:
     tables = [sources.read_written("train")]
     paths = [sources.CASES / "train.csv"]
     found = sources.find_data(data)
@@ -103,7 +110,8 @@ def _read(data: str | None, config: dict[str, Any]) -> tuple[pd.DataFrame, dict[
     elif data:
         tables.insert(0, sources.read_dataset(data))
     rows = pd.concat(tables, ignore_index=True)
-    rows = rows[rows["label"] >= 0]
+    if not unlabeled:
+        rows = rows[rows["label"] >= 0]
     return rows.drop_duplicates("text").reset_index(drop=True), sources.data_hashes(paths)
 
 
@@ -125,6 +133,28 @@ def row_weights(
     return weights / sizes ** settings["group_power"]
 
 
+def _training_part(
+    prepared: Prepared, config: dict[str, Any]
+) -> tuple[_Part, NDArray[np.int64]]:
+    """Return what trains, and which rows it is: labels, softened by the teacher's where it told."""
+    settings = config["teacher"]
+    labels = prepared.rows["label"].to_numpy().astype(np.int64)
+    told = sources.read_soft_labels(prepared.rows).to_numpy(dtype=np.float64)
+    share = np.where(np.isnan(told), 0.0, settings["share"])
+    targets = (1 - share) * labels + share * np.nan_to_num(told)
+    targets = np.where(labels < 0, told, targets)
+    weights = row_weights(prepared.rows, prepared.groups, config)
+    weights = np.where(labels < 0, weights * settings["unlabeled_weight"], weights)
+    rows = np.flatnonzero((prepared.splits == "train") & ~np.isnan(targets) & (weights > 0))
+    return (
+        _Part(
+            prepared.features[rows], labels[rows], targets[rows], weights[rows],
+            prepared.groups[rows],
+        ),
+        rows,
+    )  # fmt: skip
+
+
 def _unseen_logits(
     part: _Part, config: dict[str, Any], folds: int, jobs: int, *, shown: bool
 ) -> Floats:
@@ -133,7 +163,7 @@ def _unseen_logits(
     units = unit_rows(part.features)
     fold = folds_of(part.groups, folds, config["seed"])
     fitted = out_of_fold(
-        part.features, part.labels, part.weights, fold, config["linear"], jobs=jobs
+        part.features, part.targets, part.weights, fold, config["linear"], jobs=jobs
     )
     for at, model in tqdm(fitted, total=folds, desc="folds", disable=not shown, leave=False):
         logits[at] = model.logits(units[at])
@@ -141,8 +171,11 @@ def _unseen_logits(
 
 
 class _Part(NamedTuple):
+    """The rows that train: ``labels`` 1, 0 or -1, ``targets`` the probabilities to learn."""
+
     features: csr_matrix
     labels: NDArray[np.int64]
+    targets: Floats
     weights: Floats
     groups: NDArray[np.int64]
 
@@ -168,24 +201,19 @@ def retrain(
     """Run all steps and return the artifact written to ``out``."""
     prepared = prepare(data, config, cache)
     rows = prepared.rows
-    train = np.flatnonzero(prepared.splits == "train")
-    weights = row_weights(rows, prepared.groups, config)
-    part = _Part(
-        prepared.features[train],
-        rows["label"].to_numpy()[train].astype(np.int64),
-        weights[train],
-        prepared.groups[train],
+    part, train = _training_part(prepared, config)
+    natural = (rows["source"].to_numpy()[train] == config["calibration"]["source"]) & (
+        part.labels >= 0
     )
-    natural = (rows["source"].to_numpy()[train] == config["calibration"]["source"])
     if part.labels[natural].sum() < 20:
-        natural[:] = True  # without the natural source, the training mix must do
+        natural = part.labels >= 0  # without the natural source, the training mix must do
     if searching:
         with _step("search"):
             config = {**config, "linear": search(part, natural, config, jobs)}
     with _step("fit folds"):
         unseen = _unseen_logits(part, config, config["linear"]["folds"], jobs, shown=True)
     with _step("fit"):
-        model = fit(part.features, part.labels, part.weights, config["linear"])
+        model = fit(part.features, part.targets, part.weights, config["linear"])
         positive = np.flatnonzero(part.labels == 1)
         taught = rows.iloc[train[positive]]
         heads = fit_heads(
@@ -225,7 +253,7 @@ def evaluate(artifact: Artifact, prepared: Prepared) -> dict[str, Any]:
     """Measure an artifact on the test part, the case suite and under attack (step 6)."""
     classifier = Classifier(artifact)
     found: dict[str, Any] = {"suite": evaluate_suite(classifier, prepared.suite)}
-    test = np.flatnonzero(prepared.splits == "test")
+    test = np.flatnonzero((prepared.splits == "test") & (prepared.rows["label"] >= 0).to_numpy())
     rows = prepared.rows.iloc[test]
     if rows["label"].nunique() < 2:
         return found
@@ -233,7 +261,8 @@ def evaluate(artifact: Artifact, prepared: Prepared) -> dict[str, Any]:
     found["sources"] = evaluate_sources(scores, rows, classifier.threshold, resamples=1000)
     natural = rows[(rows["label"] == 1) & rows["source"].str.endswith("_violence")]
     if len(natural):
-        found["attacks"] = evaluate_attacks(classifier, natural["text"].tolist(), classifier.threshold)
+        texts = natural["text"].tolist()
+        found["attacks"] = evaluate_attacks(classifier, texts, classifier.threshold)
     return found
 
 
@@ -246,6 +275,7 @@ def _describe_data(rows: pd.DataFrame, files: dict[str, str]) -> list[dict[str, 
                 "source": name,
                 "rows": len(group),
                 "positives": int((group["label"] == 1).sum()),
+                "unlabeled": int((group["label"] < 0).sum()),
                 "licence": licences.get(str(name), "as its owner says"),
                 "sha256": files.get(f"{name}.parquet", files.get("train.csv", "")),
             }
@@ -264,7 +294,7 @@ def _step(name: str) -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m training.retrain", description=__doc__)
-    parser.add_argument("--data", help="folder of the catalogue, CSV or JSON Lines file, or dataset")
+    parser.add_argument("--data", help="folder of the catalogue, labeled file, or dataset name")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
     parser.add_argument("--config", type=Path, default=HERE / "config.toml")
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())

@@ -1,13 +1,14 @@
 """Read labeled rows from wherever they are into one table.
 
-Columns: ``id``, ``text``, ``label`` (1, 0, -1 unknown), ``kind`` and ``targets`` (those of the policy, None
-and empty where the source does not say), ``source``, ``origin`` (of rows that were read again),
-``template`` (what a row was written from, if known), ``lang``.
+Columns: ``id``, ``text``, ``label`` (1, 0, -1 unknown), ``kind`` and ``targets`` (those of the
+policy, None and empty where the source does not say), ``source``, ``origin`` (of rows that were
+read again), ``template`` (what a row was written from, if known), ``lang``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tomllib
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ __all__ = ["CASES", "data_hashes", "find_data", "read_catalogue", "read_written"
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "data" / "cases"
+TEACHER = ROOT / "data" / "labels" / "teacher.parquet"
 READINGS = ROOT / "data" / "labels" / "readings.csv"
 COLUMNS = ["id", "text", "label", "kind", "targets", "source", "origin", "template", "lang"]
 ENVIRONMENT = "HOSTRISK_DATA"
@@ -139,6 +141,14 @@ def apply_readings(rows: pd.DataFrame) -> pd.DataFrame:
         [map_targets(target) for target in read["target"]], index=rows.index[known]
     )
     return rows
+
+
+def read_soft_labels(rows: pd.DataFrame) -> pd.Series:
+    """Return the probabilities that training/fit_teacher.py gave to rows, NaN where it did not."""
+    if not TEACHER.exists():
+        return pd.Series(float("nan"), index=rows.index)
+    told = pd.read_parquet(TEACHER).drop_duplicates("id").set_index("id")["logit"]
+    return 1 / (1 + (-rows["id"].map(told) / 10).map(math.exp, na_action="ignore"))
 
 
 def data_hashes(paths: Iterable[Path]) -> dict[str, str]:

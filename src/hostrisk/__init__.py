@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hostrisk.classifier import Classifier, load, score
     from hostrisk.errors import (
-        HostriskError, InputError, MissingExtraError, ModelError, PolicyError,
+        HostriskError,
+        InputError,
+        MissingExtraError,
+        ModelError,
+        PolicyError,
     )
     from hostrisk.evaluation import Evaluation, evaluate
     from hostrisk.policy import Policy

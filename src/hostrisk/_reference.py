@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
 
 from hostrisk.features import SLOTS, logit, slots_of, text_windows
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["best_window", "features", "head_sums", "probability", "score_list", "score_one"]
 

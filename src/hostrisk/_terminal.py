@@ -18,6 +18,8 @@ from hostrisk._visible import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from click._termui_impl import ProgressBar
+
     from hostrisk.records import Decision, Explanation, Span
 
 __all__ = [
@@ -237,10 +239,11 @@ def progress(total: int, *, shown: bool) -> Iterator[Progress]:
         nonlocal rows
         rows += more
 
-    with click.progressbar(
+    bar: ProgressBar[int] = click.progressbar(
         length=total,
         label="Scoring",
         file=sys.stderr,
         item_show_func=lambda _: f"{rows:,} rows",
-    ) as bar:
+    )
+    with bar:
         yield Progress(bar.update, count_rows)

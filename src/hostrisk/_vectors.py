@@ -1,8 +1,8 @@
 """Many texts at once without the kernel: NumPy over whole batches, scores bit-equal to it.
 
 1. Space breaks every token (normalize.py), so what lies between spaces, a piece, is folded once
-   and remembered: most pieces of a batch have been seen before. A text in which single letters
-   may join across pieces is folded whole.
+   and remembered: most pieces of a batch have been seen before. Single letters are joined
+   afterwards, in the few texts that have three in a row.
 2. Tokens are numbers into a vocabulary that knows their hashes and their slots.
 3. Slots of tokens and of pairs become keys (window, slot); sorting leaves each once.
 4. Sums of integer weights by window, then the best window of each text.
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from itertools import chain, islice
+from itertools import chain, groupby
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +19,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hostrisk._reference import probability
-from hostrisk.features import BITS, KN, M1, M2, M3, M4, SEED, SHIFT, SLOTS, WINDOW, windows
-from hostrisk.normalize import MARK, SIDE, WORD, Token, fold, scan
+from hostrisk.features import BITS, KN, M1, M2, M3, M4, SEED, SHIFT, SLOTS, STRIDE, WINDOW
+from hostrisk.normalize import MARK, SIDE, WORD, Token, _join, scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["score_list"]
 
 _BATCH = 4_096  # texts
 _MOST_CHARACTERS = 1 << 23  # of a batch, and of the pieces remembered
-_MOST_WINDOWS = 1 << 32 - BITS  # so that a key has 32 bits
+_FEWEST_LETTERS = 3  # in a row that are one token
+_MOST_WINDOWS = 512  # at once: small arrays stay in the cache; 4,096 fill a key of 32 bits
 
 # Signs that the scanner drops, and separators, as ASCII.
-_ASCII = str.maketrans(dict.fromkeys("'`\u2019") | dict.fromkeys("“”…\u2013—", "."))
-# What the scanner must read; the rest is runs of letters and runs of digits.
-_HARD = re.compile(
-    r"[^!-~]|([a-z])\1\1|[a-z]\d|\d[a-z]|[a-z][@$!*]{1,2}[a-z]|\$[a-z]|\w{65}|://",
-    re.ASCII | re.IGNORECASE,
-)
-_RUNS = re.compile(r"[a-z]+|\d+|[@#](?=[a-z])")
+_ASCII = {**dict.fromkeys("'`\u2019", ""), **dict.fromkeys("“”…\u2013—", ".")}
+# What the scanner must read; other pieces are runs of letters and runs of digits.
+_HARD = [
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"[^\n!-~]+", r"([a-z])\1\1", r"[a-z]\d", r"\d[a-z]", r"[a-z][@$!*]{1,2}[a-z]", r"\$[a-z]",
+        r"\w{65}", r"://",
+    )
+]  # fmt: skip
 _HASHTAG = re.compile(r"#[A-Za-z]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_RUNS = re.compile(r"[a-z]+|\d+|[@#](?=[a-z])|\t[^\t\n]+|\n")  # and keys behind a tab
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -66,42 +70,72 @@ class _Ragged:
         return self.values[_ranges(starts, sizes)], sizes
 
 
-class _Vocabulary(dict[str, int]):
+class _Numbers(dict[str, int]):
+    """Strings as numbers, in the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self.new: list[str] = []
+
+    def __missing__(self, key: str) -> int:
+        self.new.append(key)
+        self[key] = number = len(self)
+        return number
+
+    def take(self, keys: Iterable[str], count: int) -> Ints:
+        """Return the numbers of so many strings."""
+        return np.fromiter(map(self.__getitem__, keys), np.int64, count)
+
+    def take_new(self) -> list[str]:
+        """Return the strings numbered since the last call."""
+        new, self.new = self.new, []
+        return new
+
+
+class _Vocabulary:
     """Pieces and tokens seen so far as numbers, and what tokens give to their windows."""
 
     def __init__(self) -> None:
         self.lock = Lock()  # for learning; what is known never changes
         self.characters = 0
-        self.sizes: list[int] = []  # tokens of each piece not learned yet
-        self.found: list[str] = []  # these tokens, as keys
+        self.pieces = _Numbers()
         self.tokens = _Ragged(np.int64)  # of each piece
-        self.numbers: dict[str, int] = {}  # of the keys of tokens
+        self.keys = _Numbers()  # of tokens
         self.hashes = np.zeros(0, dtype=np.uint64)
         self.side = self.letter = np.zeros(0, dtype=bool)
         self.slots = _Ragged(np.uint32)  # of each token: its own and its n-grams'
 
-    def __missing__(self, piece: str) -> int:
-        self.characters += len(piece)
-        keys = _token_keys(piece)
-        self.sizes.append(len(keys))
-        self.found += keys
-        self[piece] = number = len(self)
-        return number
+    def read(self, pieces: list[list[str]]) -> tuple[Ints, Ints]:
+        """Return the tokens of texts, given as pieces, and how many each text has."""
+        lengths = np.array([*map(len, pieces)])
+        with self.lock:
+            rows = self.pieces.take(chain.from_iterable(pieces), int(lengths.sum()))
+            if new := self.pieces.take_new():
+                self.characters += sum(map(len, new))
+                keys, sizes = _split(new)
+                self.tokens.extend(sizes, self._number(keys))
+        numbers, sizes = self.tokens.take(rows)
+        ends = np.concatenate([[0], np.cumsum(sizes)])[np.cumsum(lengths)]
+        return numbers, np.diff(ends, prepend=0)
 
-    def learn(self) -> None:
-        """Give numbers to the tokens of new pieces."""
-        known = len(self.numbers)
-        flat = [self.numbers.setdefault(key, len(self.numbers)) for key in self.found]
-        self.tokens.extend(np.array(self.sizes, np.int64), np.array(flat, np.int64))
-        self.sizes, self.found = [], []
-        if new := list(islice(self.numbers, known, None)):
+    def join(self, texts: list[Ints]) -> tuple[Ints, Ints]:
+        """Return the same of texts, given as tokens, with their single letters joined."""
+        known = list(self.keys)
+        keys = [_join_letters([known[number] for number in text.tolist()]) for text in texts]
+        with self.lock:
+            numbers = self._number([*chain.from_iterable(keys)])
+        return numbers, np.array([*map(len, keys)])
+
+    def _number(self, keys: list[str]) -> Ints:
+        numbers = self.keys.take(keys, len(keys))
+        if new := self.keys.take_new():
             kinds = [int(key[0]) if "0" <= key[0] <= "9" else WORD for key in new]
             texts = [key[kind > 0 :].encode() for key, kind in zip(new, kinds, strict=True)]
-            self._learn_tokens(texts, np.array(kinds))
+            self._learn(texts, np.array(kinds))
+        return numbers
 
-    def _learn_tokens(self, texts: Sequence[bytes], kinds: Ints) -> None:
+    def _learn(self, texts: list[bytes], kinds: Ints) -> None:
         lengths = np.array([*map(len, texts)])
-        padded = np.frombuffer(b"".join(b" %b " % text + bytes(8) for text in texts), np.uint8)
+        padded = np.frombuffer(b" " + (b" %b " % bytes(8)).join(texts) + b" " + bytes(8), np.uint8)
         starts = np.cumsum(lengths + 10) - lengths - 10
         hashes = _hashes(padded, starts + 1, lengths)
         small = (padded[starts + 1] >= ord("a")) & (padded[starts + 1] <= ord("z"))
@@ -111,24 +145,48 @@ class _Vocabulary(dict[str, int]):
         self.slots.extend(*_slots(padded, starts, np.where(kinds == WORD, lengths, 0), hashes))
 
 
-def _token_keys(piece: str) -> list[str]:
-    """Return the keys of the tokens of a piece, or of a text that begins with a space.
+def _split(pieces: list[str]) -> tuple[list[str], Ints]:
+    """Return the keys of the tokens of pieces, and how many each piece has.
 
     A key is a token's text, with its kind as a digit before it where that is not a word.
     """
-    if piece[0] == " ":
-        return _keys_of(fold(piece))
+    plain = "\n".join(pieces)
+    for sign, stands_for in _ASCII.items():
+        plain = plain.replace(sign, stands_for)
+    plain = _HASHTAG.sub(lambda tag: _CAMEL.sub(".", tag[0]), plain).lower()
+    lines = plain.split("\n")
+    ends = np.cumsum([len(line) + 1 for line in lines])
+    places = [hit.start() for pattern in _HARD for hit in pattern.finditer(plain)]
+    hard = np.searchsorted(ends, np.array(places, np.int64), side="right")
+    for row in np.unique(hard).tolist():
+        lines[row] = "".join(f"\t{key}" for key in _hard_keys(pieces[row]))
+    runs = _RUNS.findall("\n".join(lines) + "\n")
+    stops = [at for at, run in enumerate(runs) if run == "\n"]
+    keys = [run if run.isalpha() else _key(run) for run in runs if run != "\n"]
+    return keys, np.diff(stops, prepend=-1) - 1
+
+
+def _key(run: str) -> str:
+    if run[0] == "\t":
+        return run[1:]
+    return f"{MARK}0" if run.isdigit() else f"{MARK}{run}"
+
+
+def _hard_keys(piece: str) -> list[str]:
     if piece.startswith(("http://", "https://")):
         return [f"{MARK}://"]
-    plain = piece.translate(_ASCII)
-    if _HARD.search(plain):
-        return _keys_of(scan(piece))
-    if "#" in plain:
-        plain = _HASHTAG.sub(lambda tag: _CAMEL.sub(".", tag[0]), plain)
-    return [
-        run if run.isalpha() else f"{MARK}0" if run.isdigit() else f"{MARK}{run}"
-        for run in _RUNS.findall(plain.lower())
-    ]
+    return _keys_of(scan(piece))
+
+
+def _join_letters(keys: list[str]) -> list[str]:
+    """Do what fold() does after scan()."""
+    joined = []
+    for letters, run in groupby(keys, lambda key: len(key) == 1 and "a" <= key <= "z"):
+        part = [*run]
+        if letters and len(part) >= _FEWEST_LETTERS:
+            part = _keys_of(_join([Token(key.encode(), WORD, 0, 0) for key in part]))
+        joined += part
+    return joined
 
 
 def _keys_of(tokens: list[Token]) -> list[str]:
@@ -227,14 +285,15 @@ def _logits(
 ) -> NDArray[np.float64]:
     """Return the logit of each text, that of an empty one for None."""
     pieces = [(text or "").split() for text in texts]
-    numbers, counts = _read(vocabulary, pieces)
+    numbers, counts = vocabulary.read(pieces)
     joining = np.flatnonzero(_may_join(vocabulary, numbers, counts))
     if len(joining):
-        whole, sizes = _read(vocabulary, [[f" {texts[text]}"] for text in joining.tolist()])
         starts = np.cumsum(counts) - counts
+        apart = [numbers[starts[text] :][: counts[text]] for text in joining]
+        joined, sizes = vocabulary.join(apart)
         starts[joining] = len(numbers) + np.cumsum(sizes) - sizes
         counts[joining] = sizes
-        numbers = np.concatenate([numbers, whole])[_ranges(starts, counts)]
+        numbers = np.concatenate([numbers, joined])[_ranges(starts, counts)]
     numbers, counts, text_of = _cut(numbers, counts)
     logits = []
     ends = np.cumsum(counts)
@@ -244,18 +303,6 @@ def _logits(
         keys = _keys(vocabulary, numbers[stop - some.sum() : stop], some)
         logits.append(_window_logits(keys, len(some), weights, scale, bias))
     return np.maximum.reduceat(np.concatenate(logits), np.flatnonzero(np.diff(text_of, prepend=-1)))
-
-
-def _read(vocabulary: _Vocabulary, pieces: list[list[str]]) -> tuple[Ints, Ints]:
-    """Return the tokens of texts as numbers, and how many each text has."""
-    lengths = np.array([*map(len, pieces)])
-    with vocabulary.lock:
-        known = map(vocabulary.__getitem__, chain.from_iterable(pieces))
-        rows = np.fromiter(known, np.int64, int(lengths.sum()))
-        vocabulary.learn()
-    numbers, sizes = vocabulary.tokens.take(rows)
-    ends = np.concatenate([[0], np.cumsum(sizes)])[np.cumsum(lengths)]
-    return numbers, np.diff(ends, prepend=0)
 
 
 def _may_join(vocabulary: _Vocabulary, numbers: Ints, counts: Ints) -> NDArray[np.bool_]:
@@ -270,16 +317,11 @@ def _may_join(vocabulary: _Vocabulary, numbers: Ints, counts: Ints) -> NDArray[n
 
 def _cut(numbers: Ints, counts: Ints) -> tuple[Ints, Ints, Ints]:
     """Repeat tokens by window: numbers, tokens of each window, and the text of each window."""
-    if counts.max(initial=0) <= WINDOW:
-        return numbers, counts, np.arange(len(counts))
-    offsets = np.cumsum(counts) - counts
-    spans = [
-        (text, offset + start, offset + stop)
-        for text, (offset, count) in enumerate(zip(offsets.tolist(), counts.tolist(), strict=True))
-        for start, stop in windows(count)
-    ]
-    text_of, starts, stops = np.array(spans, dtype=np.int64).T
-    sizes = stops - starts
+    windows = np.maximum(-((WINDOW - counts) // STRIDE), 0) + 1
+    text_of = np.repeat(np.arange(len(counts)), windows)
+    stops = np.cumsum(counts)
+    starts = STRIDE * _ranges(np.zeros(len(counts), np.int64), windows) + (stops - counts)[text_of]
+    sizes = np.minimum(stops[text_of] - starts, WINDOW)
     return numbers[_ranges(starts, sizes)], sizes, text_of
 
 
@@ -295,8 +337,9 @@ def _keys(vocabulary: _Vocabulary, numbers: Ints, counts: Ints) -> Slots:
         same = row_of[:-distance] == row_of[distance:]
         parts.append((row_of[distance:] | _slot(mixed))[same])
     keys: Slots = np.sort(np.concatenate(parts))
-    first: NDArray[np.bool_] = np.diff(keys, prepend=~keys[:1]) != 0
-    return keys[first]
+    fresh = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
+    return keys[fresh]
 
 
 def _window_logits(

@@ -10,8 +10,8 @@ import re
 
 __all__ = ["visible"]
 
-# Controls, direction marks, line separators, unseen joiners and tags, halves of characters. The
-# two joiners U+200C and U+200D stay: emoji and several scripts need them and no terminal obeys them.
+# Controls, direction marks, line separators, unseen joiners and tags, halves of characters. The two
+# joiners U+200C and U+200D stay: emoji and several scripts need them and no terminal obeys them.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\U000e0000-\U000e007f]"

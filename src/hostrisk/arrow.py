@@ -26,7 +26,9 @@ __all__ = ["score_column", "text_list"]
 _LEAST_ROWS = 4_096
 
 
-def score_column(scorer: LinearScorer, column: Any, *, threads: int) -> pa.Array | pa.ChunkedArray:
+def score_column(
+    scorer: LinearScorer, column: Any, *, threads: int
+) -> pa.Array[Any] | pa.ChunkedArray[Any]:
     """Return float64 probabilities, null for null; chunked where a chunked array was given.
 
     :raises InputError: the column is not text.
@@ -49,30 +51,31 @@ def text_list(column: Any) -> list[str | None]:
     return [text for chunk in _text_chunks(column) for text in chunk.to_pylist()]
 
 
-def _text_chunks(column: Any) -> list[pa.Array]:
+def _text_chunks(column: Any) -> list[pa.Array[Any]]:
     given = _import(column)
     chunks = given.chunks if isinstance(given, pa.ChunkedArray) else [given]
     return [_as_text(chunk) for chunk in chunks]
 
 
-def _nothing() -> pa.Array:
+def _nothing() -> pa.Array[Any]:
     return pa.nulls(0, pa.float64())
 
 
-def _import(column: Any) -> pa.Array | pa.ChunkedArray:
+def _import(column: Any) -> pa.Array[Any] | pa.ChunkedArray[Any]:
     if isinstance(column, pa.Array | pa.ChunkedArray):
         return column
     try:
         if hasattr(column, "__arrow_c_stream__"):
             return pa.chunked_array(column)
-        return pa.array(column)
+        array: pa.Array[Any] = pa.array(column)
     except (pa.ArrowException, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         kind = type(column).__name__
         raise InputError(f"{kind} cannot be read as one Arrow column: {reason}") from error
+    return array
 
 
-def _as_text(array: pa.Array) -> pa.Array:
+def _as_text(array: pa.Array[Any]) -> pa.Array[Any]:
     kind = array.type
     if pa.types.is_dictionary(kind):
         return _as_text(decode_dictionary(array))
@@ -85,23 +88,20 @@ def _as_text(array: pa.Array) -> pa.Array:
     return array
 
 
-def _pieces(array: pa.Array, threads: int) -> list[pa.Array]:
+def _pieces(array: pa.Array[Any], threads: int) -> list[pa.Array[Any]]:
     size = max(_LEAST_ROWS, -(-len(array) // (4 * threads)))
     if threads == 1 or len(array) <= size:
         return [array]
     return [array.slice(start, size) for start in range(0, len(array), size)]
 
 
-def _score(scorer: LinearScorer, array: pa.Array) -> pa.Array:
+def _score(scorer: LinearScorer, array: pa.Array[Any]) -> pa.Array[Any]:
     data = scorer.score_arrow(array) if len(array) else b""
     if data is None:
         return _score_without_kernel(scorer, array)
-    if array.null_count == 0:
-        return pa.Array.from_buffers(pa.float64(), len(array), [None, pa.py_buffer(data)])
-    valid = array.is_valid()  # of a slice: bits that begin inside a byte
-    buffers = [valid.buffers()[1], pa.py_buffer(bytes(8 * valid.offset) + data)]
-    return pa.Array.from_buffers(pa.float64(), len(array), buffers, offset=valid.offset)
+    valid = None if array.null_count == 0 else array.is_valid().buffers()[1]
+    return pa.Array.from_buffers(pa.float64(), len(array), [valid, pa.py_buffer(data)])
 
 
-def _score_without_kernel(scorer: LinearScorer, array: pa.Array) -> pa.Array:
+def _score_without_kernel(scorer: LinearScorer, array: pa.Array[Any]) -> pa.Array[Any]:
     return build_column(scorer.score_list(array.to_pylist()), "double")

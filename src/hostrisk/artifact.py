@@ -77,8 +77,8 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     if type(number) is not int or number not in _READERS:
         known = ", ".join(map(str, _READERS))
         raise ModelError(
-            f"{folder} is a model of format {number!r:.60}, and this hostrisk reads format {known}; "
-            "use the hostrisk that made it, or train it again"
+            f"{folder} is a model of format {number!r:.60}, and this hostrisk reads format "
+            f"{known}; use the hostrisk that made it, or train it again"
         )
     digest = hashlib.sha256(raw).hexdigest()[:12]
     artifact: Artifact = _READERS[number](folder, manifest, digest)
@@ -272,7 +272,7 @@ def _map_tensors(
             or offsets[1] - offsets[0] != length
         ):
             raise ModelError(
-                f"{entry.where} lies at {offsets!r:.60}; it must be {length:,} bytes inside the file"
+                f"{entry.where} lies at {offsets!r:.60}; it must be {length:,} bytes in the file"
             )
         places.append(offsets)
         found[name] = data[start + offsets[0] : start + offsets[1]].cast("b")
@@ -305,9 +305,7 @@ def save_artifact(
         "format": FORMAT,
         "features": FEATURE_ID,
         **manifest,
-        "files": {
-            WEIGHTS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}
-        },
+        "files": {WEIGHTS: {"bytes": len(tensors), "sha256": hashlib.sha256(tensors).hexdigest()}},
     }
     try:
         text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,6 +13,7 @@ from hostrisk.policy import Policy, load_policy
 from hostrisk.records import Decision, Explanation
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
 __all__ = ["Classifier", "load", "score"]
@@ -55,9 +55,9 @@ class Classifier:
         """Return the probability that a text is violent incitement, for one text or many.
 
         A ``str`` gives a float; a list or tuple a list; a pandas Series a Series with its index; a
-        NumPy array of strings a float64 array of its shape, with NaN for null; an Arrow array, a polars Series or anything
-        that exports Arrow a float64 Arrow array. Null gives null. A long text is scored by
-        overlapping windows and has the probability of the highest.
+        NumPy array of strings a float64 array of its shape; an Arrow array, a polars Series or
+        anything that exports Arrow a float64 Arrow array. Null gives null, in NumPy NaN. A long
+        text is scored by overlapping windows and has the probability of the highest.
 
         :param threads: threads that score; only many texts at once gain from more than one.
         :raises InputError: something is neither text nor null; names the place.
@@ -131,19 +131,21 @@ class Classifier:
         """
         limit = resolve_threshold(self.artifact, self.policy, threshold)
         policy_id = self.policy.id
+
+        def judge_text(text: str | None, score: float | None) -> Decision:
+            return decide_one(
+                self.artifact, self.policy, text, score, threshold=limit, policy_id=policy_id
+            )
+
         if isinstance(texts, str):
-            found = self.score(texts)
-            return decide_one(self.artifact, self.policy, texts, found, limit, policy_id)
+            return judge_text(texts, self.score(texts))
         listed = _as_list(texts)
         if scores is None:
             known = self._score_list(listed, threads)
         else:
             _check_texts(listed)
             known = _known_scores(scores, len(listed))
-        return [
-            decide_one(self.artifact, self.policy, text, found, limit, policy_id)
-            for text, found in zip(listed, known, strict=True)
-        ]
+        return list(map(judge_text, listed, known))
 
     def explain(self, text: str) -> Explanation:
         """Return the words that carry the score of a text.

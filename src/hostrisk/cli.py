@@ -43,10 +43,10 @@ class _Program(click.Group):
 
     def main(self, *args: Any, standalone_mode: bool = True, **more: Any) -> Any:
         """Run the program; standalone, end the process with the exit status."""
+        run: Callable[..., Any] = super().main
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **more)
+            return run(*args, standalone_mode=False, **more)
         _prepare_streams()
-        run = super().main
         sys.exit(_exit_status(lambda: run(*args, standalone_mode=False, **more)))
 
 
@@ -58,7 +58,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
-def _exit_status(run: Callable[[], object]) -> int:
+def _exit_status(run: Callable[[], object]) -> int:  # noqa: PLR0911  # one for each way to end
     try:
         status = run()
     except click.exceptions.NoArgsIsHelpError as error:

@@ -80,6 +80,7 @@ def decide_one(
     policy: Policy,
     text: str | None,
     score: float | None,
+    *,
     threshold: float,
     policy_id: str,
 ) -> Decision:

@@ -8,9 +8,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 from hostrisk.errors import InputError, MissingExtraError
 
@@ -20,11 +19,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("Evaluation", package=str(error.name)) from error
 
-from numpy.typing import NDArray
 
 from hostrisk import metrics
 from hostrisk.labeled import UNKNOWN, describe_source, read_labeled
 from hostrisk.metrics import FALSE_POSITIVE_RATES, Metric, ReliabilityBin
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Counts", "CurvePoint", "Evaluation", "GroupEvaluation", "evaluate"]
 

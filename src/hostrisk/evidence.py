@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["find_spans"]
 
 
-def find_spans(
-    scorer: LinearScorer, text: str
-) -> tuple[float, tuple[Span, ...], tuple[int, int]]:
+def find_spans(scorer: LinearScorer, text: str) -> tuple[float, tuple[Span, ...], tuple[int, int]]:
     """Return the logit of a text, the spans that add up to it with the bias, and their window.
 
     Each feature of the window that scored highest gives its weight to the tokens it came from, in
@@ -37,12 +35,12 @@ def find_spans(
 def _spans(scorer: LinearScorer, text: str, tokens: list[Token]) -> tuple[Span, ...]:
     sources: dict[int, list[int]] = defaultdict(list)
     for slot, indexes in token_features(tokens):
-        sources[slot] += indexes
+        sources[slot].extend(indexes)
     unit = scorer.scale / math.sqrt(max(len(sources), 1))
     weights: dict[tuple[int, int], float] = defaultdict(float)
-    for slot, indexes in sources.items():
-        share = unit * scorer.weights[slot] / len(indexes)
-        for index in indexes:
+    for slot, found in sources.items():
+        share = unit * scorer.weights[slot] / len(found)
+        for index in found:
             weights[tokens[index].start, tokens[index].end] += share
     return tuple(
         Span(start, end, text[start:end], weight)

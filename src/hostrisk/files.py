@@ -377,7 +377,7 @@ def _parquet_rows(file: Any, most: int) -> int:
     return max(1, min(most, fitting))
 
 
-def _check_text_type(path: Path, field: pa.Field) -> None:
+def _check_text_type(path: Path, field: pa.Field[Any]) -> None:
     from pyarrow import types
 
     kind = field.type.value_type if types.is_dictionary(field.type) else field.type
@@ -410,7 +410,7 @@ def _is_string(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _bad_row(column: pa.Array) -> int:
+def _bad_row(column: pa.Array[Any]) -> int:
     for row in range(len(column)):
         try:
             column[row].as_py()

@@ -16,15 +16,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from numbers import Number
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from hostrisk._columns import build_column, decode_dictionary, plain_values
 from hostrisk.errors import InputError, MissingExtraError
 from hostrisk.files import read_batches, table_format
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["NO_GROUP", "UNKNOWN", "LabeledBatch", "describe_source", "read_labeled"]
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostrisk.errors import HostriskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
 __all__ = ["LinearScorer", "features", "kernel_name"]
 

@@ -14,13 +14,15 @@ Sources of the methods:
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from hostrisk import _cells
-from hostrisk._cells import Cells, Floats
+
+if TYPE_CHECKING:
+    from hostrisk._cells import Cells, Floats
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "CONFIDENCE",

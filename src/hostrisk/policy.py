@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostrisk.errors import PolicyError
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = ["KINDS", "TARGETS", "Policy", "load_policy"]
 

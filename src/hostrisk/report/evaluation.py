@@ -5,14 +5,16 @@ The input is what ``Evaluation.to_dict`` gives, so that a page can be drawn agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TYPE_CHECKING
 from unicodedata import category, east_asian_width
 
 from hostrisk._visible import visible
 from hostrisk.errors import MissingExtraError
 from hostrisk.report import charts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["render_html", "render_text", "summarize"]
 

@@ -1,0 +1,77 @@
+"""From a score to a decision: thresholds by number and by name, kinds and targets allowed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import hostrisk
+from hostrisk import InputError, Policy, PolicyError
+from hostrisk.decide import decide_one, judge, resolve_threshold
+
+THREAT = "I will kill the mayor and hang every last one of these cops tomorrow"
+
+
+def test_a_threshold_is_the_callers_or_the_policys(clf: hostrisk.Classifier) -> None:
+    artifact = clf.artifact
+    assert resolve_threshold(artifact, Policy(), None) == artifact.thresholds["default"]
+    for name, value in artifact.thresholds.items():
+        assert resolve_threshold(artifact, Policy(threshold=name), None) == value
+    assert resolve_threshold(artifact, Policy(threshold=0.25), None) == 0.25
+    assert resolve_threshold(artifact, Policy(threshold=1), None) == 1.0
+    assert resolve_threshold(artifact, Policy(threshold=0.25), 0.75) == 0.75
+    assert type(resolve_threshold(artifact, Policy(), np.float64(0.5))) is float
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan, "0.5", [0.5]])
+def test_what_is_no_probability_is_refused(clf: hostrisk.Classifier, wrong: object) -> None:
+    with pytest.raises(InputError, match=r"threshold is .*; it must be from 0 to 1"):
+        resolve_threshold(clf.artifact, Policy(), wrong)
+    if not isinstance(wrong, str):
+        with pytest.raises(PolicyError, match="policy default-1 has the threshold"):
+            resolve_threshold(clf.artifact, Policy(threshold=wrong), None)
+
+
+def test_an_unknown_name_of_a_threshold_lists_the_known(clf: hostrisk.Classifier) -> None:
+    with pytest.raises(PolicyError, match=r"asks for the threshold 'strict'.* has default"):
+        hostrisk.Classifier(clf.artifact, Policy(threshold="strict"))
+
+
+@pytest.mark.parametrize(
+    ("score", "flagged"), [(0.5, True), (0.4999, False), (0.0, False), (1.0, True), (None, None)]
+)
+def test_a_score_at_the_threshold_is_flagged(
+    clf: hostrisk.Classifier, score: float | None, flagged: bool | None
+) -> None:
+    text = None if score is None else THREAT
+    found = decide_one(clf.artifact, clf.policy, text, score, threshold=0.5, policy_id="p@1")
+    assert (found.score, found.threshold, found.flagged) == (score, 0.5, flagged)
+    assert (found.model, found.policy) == (clf.model_id, "p@1")
+    assert (found.kind is not None) == bool(found.targets) == bool(flagged)
+
+
+def test_kinds_and_targets_are_those_that_the_policy_names(clf: hostrisk.Classifier) -> None:
+    kind, targets = judge(clf.artifact, Policy(kinds=("wish",), targets=("tech", "media")), THREAT)
+    assert kind == "wish"
+    assert set(targets) <= {"tech", "media"}
+    assert targets
+    assert judge(clf.artifact, Policy(kinds=(), targets=()), THREAT) == (None, ())
+
+
+def test_targets_begin_with_the_most_probable(clf: hostrisk.Classifier) -> None:
+    low = [head._replace(threshold=0.0) for head in clf.artifact.targets]
+    high = [head._replace(threshold=1.0) for head in clf.artifact.targets]
+    _, everyone = judge(clf.artifact._replace(targets=tuple(low)), Policy(), THREAT)
+    _, first = judge(clf.artifact._replace(targets=tuple(high)), Policy(), THREAT)
+    assert len(everyone) == len(low)
+    assert first == everyone[:1]
+    alone = [judge(clf.artifact, Policy(targets=(name,)), THREAT)[1] for name in everyone]
+    assert alone == [(name,) for name in everyone]
+
+
+def test_a_text_without_features_still_has_a_kind(clf: hostrisk.Classifier) -> None:
+    kind, targets = judge(clf.artifact, Policy(), "")
+    assert kind is not None
+    assert targets
