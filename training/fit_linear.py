@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import joblib
@@ -23,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from hostrisk import linear
 from hostrisk.features import SLOTS
 
-__all__ = ["LinearModel", "feature_matrix", "fit", "folds_of", "out_of_fold", "unit_rows"]
+__all__ = ["LinearModel", "feature_matrix", "fit", "folds_of", "out_of_fold", "stopping_early", "unit_rows"]
 
 Floats = NDArray[np.float64]
 _BATCH = 20_000
@@ -77,6 +78,17 @@ def _priors(
     return np.where(rows >= config["least_rows"], ratio, 0.0)
 
 
+@contextmanager
+def stopping_early() -> Iterator[None]:
+    """Silence the warning that a fit stopped early: that is configured, and regularizes too.
+
+    Around all fits, not in each: they run in threads, which share the filters of warnings.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
 def fit(
     features: csr_matrix, targets: NDArray[Any], weights: Floats, config: Mapping[str, Any]
 ) -> LinearModel:
@@ -93,10 +105,7 @@ def fit(
     scaled = (unit_rows(features)[:, used] @ diags(priors[used].astype(np.float32))).tocsr()
     rows, labels, shares = _split_targets(targets)
     regression = LogisticRegression(C=config["C"], max_iter=config["iterations"], tol=1e-5)
-    with warnings.catch_warnings():
-        # Stopping early is part of the configuration, and regularizes too.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(scaled[rows], labels, sample_weight=weights[rows] * shares)
+    regression.fit(scaled[rows], labels, sample_weight=weights[rows] * shares)
     whole = np.zeros(features.shape[1])
     whole[used] = regression.coef_[0] * priors[used]
     return _round(whole, float(regression.intercept_[0]))

@@ -39,7 +39,9 @@ from training import sources
 from training.calibrate import choose_thresholds, fit_platt
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
-from training.fit_linear import feature_matrix, fit, folds_of, out_of_fold, unit_rows
+from training.fit_linear import (
+    feature_matrix, fit, folds_of, out_of_fold, stopping_early, unit_rows,
+)  # fmt: skip
 from training.heads import fit_heads
 from training.split import assign_splits, group_near_duplicates
 
@@ -200,6 +202,13 @@ def retrain(
 ) -> Artifact:
     """Run all steps and return the artifact written to ``out``."""
     prepared = prepare(data, config, cache)
+    with stopping_early():
+        return _train(prepared, out, config, jobs=jobs, searching=searching)
+
+
+def _train(
+    prepared: Prepared, out: Path, config: dict[str, Any], *, jobs: int, searching: bool
+) -> Artifact:
     rows = prepared.rows
     part, train = _training_part(prepared, config)
     natural = (rows["source"].to_numpy()[train] == config["calibration"]["source"]) & (
