@@ -27,7 +27,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from tqdm import tqdm
 
 import hostrisk
@@ -36,6 +36,7 @@ from hostrisk.artifact import Artifact, load_artifact
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
+from training.attacks import attack
 from training.calibrate import choose_thresholds, fit_platt
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
@@ -148,13 +149,36 @@ def _training_part(
     weights = row_weights(prepared.rows, prepared.groups, config)
     weights = np.where(labels < 0, weights * settings["unlabeled_weight"], weights)
     rows = np.flatnonzero((prepared.splits == "train") & ~np.isnan(targets) & (weights > 0))
+    copied, spelled = _spell(prepared.rows["text"], labels, rows, config)
+    every = np.concatenate([rows, copied])
     return (
         _Part(
-            prepared.features[rows], labels[rows], targets[rows], weights[rows],
-            prepared.groups[rows],
+            vstack([prepared.features[rows], spelled]).tocsr(),
+            np.concatenate([labels[rows], np.full(len(copied), -1)]),  # no label of their own
+            targets[every],
+            np.concatenate([weights[rows], config["spelling"]["weight"] * weights[copied]]),
+            prepared.groups[every],
         ),
-        rows,
-    )  # fmt: skip
+        every,
+    )
+
+
+def _spell(
+    texts: pd.Series, labels: NDArray[np.int64], rows: NDArray[np.int64], config: dict[str, Any]
+) -> tuple[NDArray[np.int64], csr_matrix]:
+    """Return rows that train in other spellings too, and the features of those spellings.
+
+    All positives and a share of the negatives: what an attack leaves of a word must be learned
+    from both, or the attack itself would look violent.
+    """
+    settings = config["spelling"]
+    drawn = np.random.default_rng(config["seed"]).random(len(labels))[rows]
+    chosen = rows[(labels[rows] == 1) | ((labels[rows] == 0) & (drawn < settings["negatives"]))]
+    copied = np.concatenate([np.full(0, 0), *[chosen for _ in settings["attacks"]]]).astype(np.int64)
+    spelled = [
+        attack(text, name, seed=1) for name in settings["attacks"] for text in texts.iloc[chosen]
+    ]
+    return copied, feature_matrix(spelled)
 
 
 def _unseen_logits(
