@@ -28,6 +28,7 @@ __all__ = ["LinearModel", "feature_matrix", "fit", "folds_of", "out_of_fold", "s
 
 Floats = NDArray[np.float64]
 _BATCH = 20_000
+_USUAL_RARITY = 6.0  # so that the regularization means the same with and without rarity
 _CERTAIN = 0.02  # nearer to 0 or 1 than this is 0 or 1
 
 
@@ -75,7 +76,8 @@ def _priors(
     base = (inside.sum() + 2 * smoothing) / (outside.sum() + 2 * smoothing)
     ratio = np.abs(np.log(odds / base)) ** config["ratio_power"]
     rows = np.bincount(features.indices, minlength=features.shape[1])
-    return np.where(rows >= config["least_rows"], ratio, 0.0)
+    rarity = np.log(features.shape[0] / np.maximum(rows, 1)) / _USUAL_RARITY
+    return np.where(rows >= config["least_rows"], ratio * rarity ** config["rarity_power"], 0.0)
 
 
 @contextmanager
