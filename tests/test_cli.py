@@ -104,7 +104,9 @@ def nulls(tmp_path: Path) -> Path:
 
 
 def test_scores_are_those_of_the_library() -> None:
-    rows = [json.loads(line) for line in done("score", "--format", "jsonl", VIOLENT, CALM).splitlines()]
+    rows = [
+        json.loads(line) for line in done("score", "--format", "jsonl", VIOLENT, CALM).splitlines()
+    ]
     decisions = hostrisk.load().decide([VIOLENT, CALM])
     assert [row["text"] for row in rows] == [VIOLENT, CALM]
     for row, decision in zip(rows, decisions, strict=True):
@@ -133,7 +135,9 @@ def test_csv_holds_the_text_as_it_was() -> None:
 
 def test_every_line_of_standard_input_is_scored() -> None:
     given = f"{CALM}\n\n{VIOLENT}\r\nlast é"
-    rows = [json.loads(line) for line in done("score", "--format", "jsonl", stdin=given).splitlines()]
+    rows = [
+        json.loads(line) for line in done("score", "--format", "jsonl", stdin=given).splitlines()
+    ]
     assert [row["text"] for row in rows] == [CALM, "", VIOLENT, "last é"]
     assert all(isinstance(row["score"], float) for row in rows)
 
@@ -170,7 +174,9 @@ def test_threshold_decides_who_is_flagged() -> None:
 
 def test_top_prints_the_highest_first() -> None:
     texts = [CALM, VIOLENT, f"{VIOLENT}!", "a nice day", CALM]
-    all_rows = [json.loads(line) for line in done("score", "--format", "jsonl", *texts).splitlines()]
+    all_rows = [
+        json.loads(line) for line in done("score", "--format", "jsonl", *texts).splitlines()
+    ]
     top = [
         json.loads(line)
         for line in done("score", "--format", "jsonl", "--top", "3", *texts).splitlines()
@@ -194,7 +200,9 @@ def test_texts_can_be_written_to_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["csv", "tsv", "jsonl", "parquet"])
-def test_out_keeps_every_column_and_adds_the_new_ones(posts: Path, tmp_path: Path, end: str) -> None:
+def test_out_keeps_every_column_and_adds_the_new_ones(
+    posts: Path, tmp_path: Path, end: str
+) -> None:
     out = tmp_path / f"out.{end}"
     result = run("score", str(posts), "--out", str(out))
     assert result.exit_code == 0
@@ -255,7 +263,10 @@ def test_top_keeps_all_columns_of_large_tables(tmp_path: Path) -> None:
 def test_top_of_a_table_without_rows_prints_the_header(tmp_path: Path) -> None:
     path = tmp_path / "posts.csv"
     path.write_text("id,text\n", encoding="utf-8")
-    assert done("score", str(path), "--top", "3", "--format", "csv") == "id,text," + ",".join(NEW) + "\n"
+    assert (
+        done("score", str(path), "--top", "3", "--format", "csv")
+        == "id,text," + ",".join(NEW) + "\n"
+    )
     assert done("score", str(path), "--out", str(tmp_path / "out.csv")) == ""
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,text,score")
 
@@ -447,7 +458,9 @@ def test_plain_text_imports_nothing_heavy() -> None:
         "try: main(['score', 'a', 'b'])\n"
         "finally: print(sorted({'numpy', 'pyarrow', 'pandas', 'csv', 'jinja2'} & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert found.stdout.splitlines()[-1] == "[]"
 
 
@@ -455,7 +468,7 @@ def test_without_pyarrow_tables_name_the_extra(
     posts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert 'pip install pyarrow' in complaint("score", str(posts))
+    assert "pip install pyarrow" in complaint("score", str(posts))
 
 
 # --- terminals -----------------------------------------------------------------------------------
@@ -555,7 +568,12 @@ def test_only_the_window_is_shown_and_few_spans() -> None:
 
 
 def test_shades_follow_the_weight() -> None:
-    spans = [Span(0, 1, "a", 4.0), Span(2, 3, "b", -4.0), Span(4, 5, "c", 0.1), Span(6, 7, "d", 1.1)]
+    spans = [
+        Span(0, 1, "a", 4.0),
+        Span(2, 3, "b", -4.0),
+        Span(4, 5, "c", 0.1),
+        Span(6, 7, "d", 1.1),
+    ]
     decision = Decision(0.9, 0.5, True, "threat", (), "m-1", "p-1")
     shown = _terminal.render_explanation(explained("a b c d", spans, (0, 7)), decision, color=True)
     assert "48;5;203ma" in shown
@@ -570,7 +588,12 @@ def test_shades_follow_the_weight() -> None:
 @pytest.fixture
 def labeled(tmp_path: Path) -> Path:
     path = tmp_path / "labeled.csv"
-    rows = [(VIOLENT, 1, "a"), (CALM, 0, "a"), (f"{VIOLENT} now", 1, "b"), ("fine weather", 0, "b\x1b")]
+    rows = [
+        (VIOLENT, 1, "a"),
+        (CALM, 0, "a"),
+        (f"{VIOLENT} now", 1, "b"),
+        ("fine weather", 0, "b\x1b"),
+    ]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("body", "violent", "group"), *rows * 5])
     return path
@@ -588,7 +611,9 @@ def test_evaluation_in_every_form(labeled: Path, tmp_path: Path) -> None:
     found = json.loads(done("evaluate", str(labeled), *COLUMNS, "--format", "json"))
     assert (found["rows"], found["positives"]) == (20, 10)
     assert found["threshold"] == hostrisk.load().threshold
-    again = json.loads(done("evaluate", str(labeled), *COLUMNS, "--format", "json", "--threshold", "0"))
+    again = json.loads(
+        done("evaluate", str(labeled), *COLUMNS, "--format", "json", "--threshold", "0")
+    )
     assert again["metrics"]["recall"]["estimate"] == 1
 
 

@@ -29,7 +29,18 @@ from hostrisk.files import atomic_writer, read_batches
 if TYPE_CHECKING:
     from pathlib import Path
 
-HARD_TEXTS = ["", " ", "NULL", "nan", "007", "1.0", 'say "no", now', "a\nb\r\nc\rd", "=1+1", "é🔪\0"]
+HARD_TEXTS = [
+    "",
+    " ",
+    "NULL",
+    "nan",
+    "007",
+    "1.0",
+    'say "no", now',
+    "a\nb\r\nc\rd",
+    "=1+1",
+    "é🔪\0",
+]
 
 
 def rows_of(path: Path, **options: Any) -> list[dict[str, Any]]:
@@ -400,7 +411,11 @@ def test_csv_cells() -> None:
 
 def test_jsonl_has_no_nan_and_no_unseen_characters() -> None:
     out = Collected()
-    rows: dict[str, Any] = {"x": [float("nan")], "y": [{"z": [float("inf")]}], "t": ["\x9b\u202e\U000e0041"]}
+    rows: dict[str, Any] = {
+        "x": [float("nan")],
+        "y": [{"z": [float("inf")]}],
+        "t": ["\x9b\u202e\U000e0041"],
+    }
     JsonLinesWriter(out).write(rows)
     assert json.loads(out[0]) == {"x": None, "y": {"z": [None]}, "t": "\x9b\u202e\U000e0041"}
     assert out[0].isascii()
@@ -435,7 +450,10 @@ def test_parquet_writer_gathers_row_groups_and_refuses_other_types(tmp_path: Pat
         for n in range(20):
             writer.write({"n": [n] * 100})
     assert parquet.ParquetFile(path).metadata.num_row_groups == 1
-    with pytest.raises(InputError, match="do not fit"), open_table(tmp_path / "b.parquet") as writer:
+    with (
+        pytest.raises(InputError, match="do not fit"),
+        open_table(tmp_path / "b.parquet") as writer,
+    ):
         writer.write({"n": pa.array([1])})
         writer.write({"n": pa.array(["x"])})
     assert os.listdir(tmp_path) == ["a.parquet"]

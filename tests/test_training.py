@@ -1,4 +1,4 @@
-"""Training: splits that do not leak, labels mapped in one place, the same bytes for the same data."""
+"""Training: splits do not leak, names are mapped once, the same data gives the same bytes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def small_file(folder: Path) -> Path:
     for number in range(120):
         verb, thing = rng.choice(VERBS), rng.choice(OBJECTS)
         rows.append((f"we will {verb} those {thing} {rng.choice('abcdefgh')}{number}", 1))
-        rows.append((f"we will thank those {thing} {rng.choice('abcdefgh')}{number} for the cake", 0))
+        rows.append(
+            (f"we will thank those {thing} {rng.choice('abcdefgh')}{number} for the cake", 0)
+        )
     path = folder / "labels.csv"
     pd.DataFrame(rows, columns=["text", "label"]).to_csv(path, index=False)
     return path
@@ -51,7 +53,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def digest(folder: Path) -> dict[str, str]:
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
     }
 
 
@@ -99,7 +102,12 @@ def test_templates_share_a_group_and_splits_go_by_group() -> None:
 
 
 def test_splits_have_their_shares_and_stay_when_rows_are_added() -> None:
-    texts = [hashlib.sha256(str(at).encode()).hexdigest().translate(str.maketrans("0123456789", "ghijklmnop")) for at in range(4000)]
+    texts = [
+        hashlib.sha256(str(at).encode())
+        .hexdigest()
+        .translate(str.maketrans("0123456789", "ghijklmnop"))
+        for at in range(4000)
+    ]
     groups = np.arange(4000)
     shares = {"train": 0.7, "test": 0.3}
     splits = assign_splits(texts, groups, shares)
@@ -144,7 +152,7 @@ def test_thresholds_reach_their_aims_on_their_own_rows() -> None:
     labels = rng.random(5000) < 0.05
     scores = 1 / (1 + np.exp(-(rng.normal(0, 1, 5000) + 3 * labels - 2)))
     found = choose_thresholds(scores, labels)
-    for name, rate in (("default", 0.015), ("fpr_0.01", 0.01), ("fpr_0.001", 0.001)):
+    for name, rate in (("default", 0.012), ("fpr_0.01", 0.01), ("fpr_0.001", 0.001)):
         assert (scores[~labels] >= found[name]["threshold"]).mean() <= rate
     assert (scores[labels] >= found["review"]["threshold"]).mean() >= 0.9
     flagged = scores >= found["evidence"]["threshold"]

@@ -18,7 +18,7 @@ __all__ = ["choose_thresholds", "fit_platt"]
 Floats = NDArray[np.float64]
 _LEAST_POSITIVES = 20
 _LEAST_FLAGGED = 10
-_DEFAULT_RATE = 0.015
+_DEFAULT_RATE = 0.012
 
 
 def fit_platt(logits: Floats, labels: NDArray[Any]) -> tuple[float, float]:

@@ -92,9 +92,7 @@ def compare(
             key: {
                 "rows": len(sets[key]),
                 "positives": int(labels[sets[key]].sum()),
-                **_interval(
-                    labels[sets[key]], ours[sets[key]], theirs[sets[key]], resamples
-                ),
+                **_interval(labels[sets[key]], ours[sets[key]], theirs[sets[key]], resamples),
             }
             for key in SHOWN
             if key in sets and labels[sets[key]].any()

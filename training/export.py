@@ -35,9 +35,7 @@ GOLDEN = (
 )
 
 
-def export(
-    out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, Any]
-) -> Artifact:
+def export(out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, Any]) -> Artifact:
     """Write the folder twice: once to score the golden texts, once with their scores in it."""
     tensors = save({"main": model.weights, "heads": np.ascontiguousarray(heads.table)})
     whole = {

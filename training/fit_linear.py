@@ -24,7 +24,15 @@ from sklearn.linear_model import LogisticRegression
 from hostrisk import linear
 from hostrisk.features import SLOTS
 
-__all__ = ["LinearModel", "feature_matrix", "fit", "folds_of", "out_of_fold", "stopping_early", "unit_rows"]
+__all__ = [
+    "LinearModel",
+    "feature_matrix",
+    "fit",
+    "folds_of",
+    "out_of_fold",
+    "stopping_early",
+    "unit_rows",
+]
 
 Floats = NDArray[np.float64]
 _BATCH = 20_000

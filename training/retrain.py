@@ -41,7 +41,12 @@ from training.calibrate import choose_thresholds, fit_platt
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
 from training.fit_linear import (
-    feature_matrix, fit, folds_of, out_of_fold, stopping_early, unit_rows,
+    feature_matrix,
+    fit,
+    folds_of,
+    out_of_fold,
+    stopping_early,
+    unit_rows,
 )  # fmt: skip
 from training.heads import fit_heads
 from training.split import assign_splits, group_near_duplicates
@@ -125,9 +130,7 @@ def _group(
     return group_near_duplicates(texts, features, templates)
 
 
-def row_weights(
-    rows: pd.DataFrame, groups: NDArray[np.int64], config: dict[str, Any]
-) -> Floats:
+def row_weights(rows: pd.DataFrame, groups: NDArray[np.int64], config: dict[str, Any]) -> Floats:
     """Return the weight of each row by source, label and size of its group."""
     settings = config["weights"]
     weights = rows["source"].map(settings["sources"]).fillna(1.0).to_numpy(dtype=np.float64)
@@ -136,9 +139,7 @@ def row_weights(
     return weights / sizes ** settings["group_power"]
 
 
-def _training_part(
-    prepared: Prepared, config: dict[str, Any]
-) -> tuple[_Part, NDArray[np.int64]]:
+def _training_part(prepared: Prepared, config: dict[str, Any]) -> tuple[_Part, NDArray[np.int64]]:
     """Return what trains, and which rows it is: labels, softened by the teacher's where it told."""
     settings = config["teacher"]
     labels = prepared.rows["label"].to_numpy().astype(np.int64)
@@ -174,7 +175,9 @@ def _spell(
     settings = config["spelling"]
     drawn = np.random.default_rng(config["seed"]).random(len(labels))[rows]
     chosen = rows[(labels[rows] == 1) | ((labels[rows] == 0) & (drawn < settings["negatives"]))]
-    copied = np.concatenate([np.full(0, 0), *[chosen for _ in settings["attacks"]]]).astype(np.int64)
+    copied = np.concatenate([np.full(0, 0), *[chosen for _ in settings["attacks"]]]).astype(
+        np.int64
+    )
     spelled = [
         attack(text, name, seed=1) for name in settings["attacks"] for text in texts.iloc[chosen]
     ]

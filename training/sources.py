@@ -62,9 +62,7 @@ def _shape(rows: pd.DataFrame, **fixed: Any) -> pd.DataFrame:
     return rows[COLUMNS].reset_index(drop=True)
 
 
-def read_catalogue(
-    folder: Path, names: Iterable[str], languages: Iterable[str]
-) -> pd.DataFrame:
+def read_catalogue(folder: Path, names: Iterable[str], languages: Iterable[str]) -> pd.DataFrame:
     """Read Parquet files of a catalogue, rows with an unknown label included."""
     tables = []
     for name in names:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import TYPE_CHECKING
 
 from hostrisk.features import SLOTS, logit, slots_of, text_windows
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +24,7 @@ def probability(value: float) -> float:
 
 def best_window(text: str, weights: memoryview, scale: float, bias: float) -> tuple[float, int]:
     """Return the highest logit of the windows of a text, and which window has it."""
-    logits = [
-        logit(slots_of(tokens), weights, scale, bias) for tokens in text_windows(text)
-    ]
+    logits = [logit(slots_of(tokens), weights, scale, bias) for tokens in text_windows(text)]
     best = max(logits)
     return best, logits.index(best)
 

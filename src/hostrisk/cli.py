@@ -245,9 +245,7 @@ def _sinks(options: Mapping[str, Any], added: Mapping[str, str]) -> Iterator[Any
 
 
 @contextmanager
-def _standard_output(
-    options: Mapping[str, Any], added: Mapping[str, str]
-) -> Iterator[TableWriter]:
+def _standard_output(options: Mapping[str, Any], added: Mapping[str, str]) -> Iterator[TableWriter]:
     from hostrisk import _terminal
     from hostrisk._scoring import Highest
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostrisk.errors import InputError, MissingExtraError
 
@@ -25,8 +25,9 @@ from hostrisk.labeled import UNKNOWN, describe_source, read_labeled
 from hostrisk.metrics import FALSE_POSITIVE_RATES, Metric, ReliabilityBin
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 __all__ = ["Counts", "CurvePoint", "Evaluation", "GroupEvaluation", "evaluate"]
 

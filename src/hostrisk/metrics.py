@@ -14,15 +14,16 @@ Sources of the methods:
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hostrisk import _cells
 
 if TYPE_CHECKING:
-    from hostrisk._cells import Cells, Floats
     from numpy.typing import ArrayLike, NDArray
+
+    from hostrisk._cells import Cells, Floats
 
 __all__ = [
     "CONFIDENCE",

@@ -78,9 +78,10 @@ class _Scanner:
         self.mark = ""  # '@', '#' or '$' waiting for the word it stands before
         self.mark_at = 0
         self.camel = False
-        self._clear()
+        self.clear()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget the word being read."""
         self.word = bytearray()
         self.start = self.end = 0
         self.last = ""  # last symbol, "" after anything that breaks a run of letters
@@ -94,7 +95,7 @@ class _Scanner:
     def close(self) -> None:
         if self.word:
             self._emit()
-        self._clear()
+        self.clear()
 
     def _emit(self) -> None:
         word, start, end = bytes(self.word), self.start, self.end
@@ -134,26 +135,27 @@ class _Scanner:
             if self.camel:
                 self.close()
             self.mixed = True
-        self._open(symbol, at)
+        self._open(symbol)
         pending, self.inner = self.inner, ""
         for mark in pending:
             if _INNER[mark]:
-                self._append(_INNER[mark], at)
-        self._append(symbol, at)
+                self.append(_INNER[mark], at)
+        self.append(symbol, at)
         self.end = at + 1
         self.small = "a" <= source <= "z"
 
-    def _open(self, symbol: str, at: int) -> None:
+    def _open(self, symbol: str) -> None:
         if self.word or not self.mark:
             return
         if self.mark == "$" and "a" <= symbol <= "z":
-            self._append("s", self.mark_at)
+            self.append("s", self.mark_at)
         elif self.mark != "$" and not "0" <= symbol <= "9":
             self.tokens.append(Token(self.mark.encode(), MARK, self.mark_at, self.mark_at + 1))
             self.camel = self.mark == "#"
         self.mark = ""
 
-    def _append(self, symbol: str, at: int) -> None:
+    def append(self, symbol: str, at: int) -> None:
+        """Add one letter or digit to the word, folding stretched letters."""
         digit = "0" <= symbol <= "9"
         if symbol == self.last and not digit:
             self.run += 1
@@ -191,6 +193,7 @@ def _is_url(scanner: _Scanner, text: str, at: int) -> bool:
 
 
 def scan(text: str) -> list[Token]:
+    """Return the tokens of steps 1 to 5: of pieces between spaces as of whole texts."""
     scanner = _Scanner()
     skipping = False
     for at, char in enumerate(text):
@@ -208,7 +211,7 @@ def scan(text: str) -> list[Token]:
         elif isinstance(value, int):
             if char == ":" and _is_url(scanner, text, at):
                 scanner.tokens.append(Token(b"://", MARK, scanner.start, at + 3))
-                scanner._clear()
+                scanner.clear()
                 skipping = True
             scanner.separate()
         else:
@@ -228,7 +231,7 @@ def _is_letter(token: Token) -> bool:
 def _join(letters: list[Token]) -> list[Token]:
     scanner = _Scanner()
     for token in letters:
-        scanner._append(token.text.decode(), token.start)
+        scanner.append(token.text.decode(), token.start)
         scanner.end = token.end
     scanner.close()
     return scanner.tokens

@@ -6,7 +6,7 @@ The input is what ``Evaluation.to_dict`` gives, so that a page can be drawn agai
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import category, east_asian_width
 
 from hostrisk._visible import visible
