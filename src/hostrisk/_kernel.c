@@ -426,7 +426,7 @@ static void put_symbols(Scorer *s, uint32_t value, uint32_t code) {
     while (at < end) {
         uint32_t symbol;
         int size = decode(at, (size_t)(end - at), &symbol);
-        if (symbol < 128 && strchr("@#$!*", (int)symbol)) {
+        if (symbol == '@' || symbol == '#' || symbol == '$' || symbol == '!' || symbol == '*') {
             sign(s, (int)symbol);
         } else {
             put(s, symbol, code, at, size);
