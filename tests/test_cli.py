@@ -271,14 +271,20 @@ def test_top_of_a_table_without_rows_prints_the_header(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("id,text,score")
 
 
-def test_names_that_are_taken_need_a_prefix(tmp_path: Path) -> None:
-    path, out = tmp_path / "votes.csv", tmp_path / "out.csv"
-    path.write_text(f"score,text\n17,{CALM}\n", encoding="utf-8")
+def test_names_that_are_taken_get_a_prefix(tmp_path: Path) -> None:
+    path, out = tmp_path / "posts.csv", tmp_path / "out.csv"
+    path.write_text(f"kind,text\nmine,{VIOLENT}\n", encoding="utf-8")
+    result = run("score", str(path), "--out", str(out))
+    assert "'hostrisk_kind'" in result.stderr
+    row = read_rows(out)[0]
+    assert row["kind"] == "mine"
+    assert row["hostrisk_kind"] in {"threat", "incitement", "glorification", "wish"}
+    assert row["flagged"] == "true"
+
+    path.write_text(f"kind,hostrisk_kind,text\n1,2,{VIOLENT}\n", encoding="utf-8")
     assert "--prefix" in complaint("score", str(path), "--out", str(out))
-    assert not out.exists()
-    run("score", str(path), "--out", str(out), "--prefix", "hostrisk_")
-    assert list(read_rows(out)[0]) == ["score", "text", *(f"hostrisk_{name}" for name in NEW)]
-    assert read_rows(out)[0]["score"] == "17"
+    run("score", str(path), "--out", str(out), "--prefix", "new_")
+    assert "new_kind" in out.read_text(encoding="utf-8").splitlines()[0]
 
 
 # --- score: refusals -----------------------------------------------------------------------------

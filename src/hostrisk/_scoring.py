@@ -18,7 +18,7 @@ from hostrisk._columns import plain_values
 from hostrisk.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from hostrisk._writers import TableWriter
     from hostrisk.records import Decision
@@ -30,6 +30,7 @@ KINDS = {
     "score": "double", "flagged": "bool", "kind": "string", "targets": "strings", "why": "strings",
 }  # fmt: skip
 _MOST_REASONS = 3
+_OTHER_PREFIX = "hostrisk_"
 _EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".jsonlines", ".json", ".parquet")
 _STDIN_BYTES = 1 << 20
 
@@ -196,14 +197,28 @@ class Scorer:
         self.added = {name: prefix + name for name in KINDS if why or name != "why"}
         self.rows = self.flagged = self.nulls = 0
 
-    def add_scores(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns with the new ones behind them."""
-        for name in self.added.values():
-            if name in columns:
+    def name_columns(self, taken: Collection[str]) -> list[str]:
+        """Settle the names of the new columns where the table has some already.
+
+        :returns: what was renamed, for a note.
+        :raises InputError: the other name is taken too.
+        """
+        renamed = []
+        for name, column in self.added.items():
+            if column not in taken:
+                continue
+            other = _OTHER_PREFIX + column
+            if other in taken:
                 raise InputError(
-                    f"the table has a column {name!r} already; "
+                    f"the table has columns {column!r} and {other!r} already; "
                     "name the new columns otherwise with --prefix NAME"
                 )
+            self.added[name] = other
+            renamed.append(f"{column!r} is in the table already; the new one is {other!r}")
+        return renamed
+
+    def add_scores(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns with the new ones behind them."""
         given = columns[self._text]
         scores = plain_values(self._classifier.score(given, threads=self._threads))
         texts = plain_values(given)

@@ -214,8 +214,11 @@ def score(inputs: tuple[str, ...], **options: Any) -> None:
             prefix=options["prefix"],
             why=options["why"],
         )
-        sinks = [stack.enter_context(sink) for sink in _sinks(options, scorer.added)]
-        _run(source, scorer, sinks, shown=_shows_progress(options, source))
+
+        def open_sinks() -> list[TableWriter]:
+            return [stack.enter_context(sink) for sink in _sinks(options, scorer.added)]
+
+        _run(source, scorer, open_sinks, shown=_shows_progress(options, source))
     _report(scorer, options["out"])
 
 
@@ -269,11 +272,18 @@ def _shows_progress(options: Mapping[str, Any], source: Source) -> bool:
     return bool(source.paths) and sys.stderr.isatty() and not rows_on_terminal
 
 
-def _run(source: Source, scorer: Any, sinks: list[TableWriter], *, shown: bool) -> None:
+def _run(
+    source: Source, scorer: Any, open_sinks: Callable[[], list[TableWriter]], *, shown: bool
+) -> None:
     from hostrisk._terminal import progress
 
+    sinks: list[TableWriter] | None = None
     with progress(source.size, shown=shown) as bar:
         for columns in source.read(bar.advance):
+            if sinks is None:  # the names of the columns are known now
+                for note in scorer.name_columns(columns):
+                    _note(note)
+                sinks = open_sinks()
             before = scorer.rows
             scored = scorer.add_scores(columns)
             for sink in sinks:
@@ -281,6 +291,8 @@ def _run(source: Source, scorer: Any, sinks: list[TableWriter], *, shown: bool) 
             if not source.paths:
                 sys.stdout.flush()  # who watches a live stream must not wait for a full buffer
             bar.count_rows(scorer.rows - before)
+    if sinks is None:
+        open_sinks()
 
 
 def _report(scorer: Any, out: str | None) -> None:
