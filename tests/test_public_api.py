@@ -15,7 +15,6 @@ PUBLIC = [
     "Explanation",
     "HostriskError",
     "InputError",
-    "Interval",
     "MissingExtraError",
     "ModelError",
     "Policy",
@@ -30,7 +29,6 @@ PUBLIC = [
 FIELDS = {
     hostrisk.Decision: "score threshold flagged kind targets model policy",
     hostrisk.Explanation: "text score logit bias spans kind targets window",
-    hostrisk.Interval: "estimate low high",
     hostrisk.Policy: "name threshold kinds targets",
     hostrisk.Span: "start end text weight",
 }

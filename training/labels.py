@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KINDS", "TARGETS", "map_kind", "map_targets"]
+from hostrisk.policy import KINDS, TARGETS
 
-KINDS = ("threat", "incitement", "glorification", "wish")
-TARGETS = (
-    "politician", "official", "police", "media", "teacher", "athlete", "celebrity", "tech",
-    "black", "jewish", "muslim", "immigrant", "asian", "white", "women", "lgbt", "left", "right",
-    "criminal", "person", "general",
-)  # fmt: skip
+__all__ = ["KINDS", "TARGETS", "map_kind", "map_targets"]
 
 # Names in HateCheck, Hatemoji and others for the groups of the policy; dotted and joined codes of
 # Hatemoji ("asi.east.chin", "blawom") are taken apart by the patterns.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from hostrisk.evaluation import Evaluation, evaluate
     from hostrisk.policy import Policy
-    from hostrisk.records import Decision, Explanation, Interval, Span
+    from hostrisk.records import Decision, Explanation, Span
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,6 @@ _HOMES = {
     "Explanation": "records",
     "HostriskError": "errors",
     "InputError": "errors",
-    "Interval": "records",
     "MissingExtraError": "errors",
     "ModelError": "errors",
     "Policy": "policy",
@@ -47,7 +46,7 @@ _HOMES = {
 
 __all__ = [
     "Classifier", "Decision", "Evaluation", "Explanation", "HostriskError", "InputError",
-    "Interval", "MissingExtraError", "ModelError", "Policy", "PolicyError", "Span", "__version__",
+    "MissingExtraError", "ModelError", "Policy", "PolicyError", "Span", "__version__",
     "evaluate", "load", "score",
 ]  # fmt: skip
 

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Decision", "Explanation", "Interval", "Span"]
-
-
-class Interval(NamedTuple):
-    """An estimate with the two ends of its confidence interval."""
-
-    estimate: float
-    low: float
-    high: float
+__all__ = ["Decision", "Explanation", "Span"]
 
 
 class Span(NamedTuple):
