@@ -34,10 +34,15 @@ def fit_platt(logits: Floats, labels: NDArray[Any]) -> tuple[float, float]:
     return float(max(model.coef_[0, 0], 1e-3)), float(model.intercept_[0])
 
 
-def choose_thresholds(scores: Floats, labels: NDArray[Any]) -> dict[str, dict[str, Any]]:
+def choose_thresholds(
+    scores: Floats, labels: NDArray[Any], *, natural: bool = True
+) -> dict[str, dict[str, Any]]:
     """Return named thresholds, each with what it aims at and what was measured for it.
 
     A threshold is left out where these rows cannot show that it reaches its aim.
+
+    :param natural: whether violence is about as common in these rows as on a real host; if not,
+        false positives weigh less, and the default is the threshold of the best F1.
     """
     truth = np.asarray(labels, dtype=bool)
     found = {
@@ -55,7 +60,13 @@ def choose_thresholds(scores: Floats, labels: NDArray[Any]) -> dict[str, dict[st
         precise = np.flatnonzero((precision >= 0.9) & (flagged >= _LEAST_FLAGGED))
         if len(precise):
             found["evidence"] = float(scores[order[precise[-1]]])
-    return {name: _described(name, value, scores, truth) for name, value in found.items()}
+        if not natural:
+            found["default"] = found["balanced"]
+    aims = _AIMS if natural else {**_AIMS, "default": _AIMS["balanced"]}
+    return {
+        name: {"threshold": value, "aim": aims[name], **_measured(value, scores, truth)}
+        for name, value in found.items()
+    }
 
 
 _AIMS = {
@@ -80,14 +91,10 @@ def _at_rate(scores: Floats, truth: NDArray[np.bool_], rate: float) -> float:
     return float((below + above.min()) / 2) if len(above) else float(np.nextafter(below, 1))
 
 
-def _described(
-    name: str, threshold: float, scores: Floats, truth: NDArray[np.bool_]
-) -> dict[str, Any]:
+def _measured(threshold: float, scores: Floats, truth: NDArray[np.bool_]) -> dict[str, float]:
     flagged = scores >= threshold
     hits = int((flagged & truth).sum())
     return {
-        "threshold": threshold,
-        "aim": _AIMS[name],
         "precision": round(hits / max(int(flagged.sum()), 1), 4),
         "recall": round(hits / max(int(truth.sum()), 1), 4),
         "false_positive_rate": round(

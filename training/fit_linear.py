@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from hostrisk import linear
 from hostrisk.features import SLOTS
@@ -30,7 +31,7 @@ __all__ = [
     "fit",
     "folds_of",
     "out_of_fold",
-    "stopping_early",
+    "repeatable",
     "unit_rows",
 ]
 
@@ -89,12 +90,14 @@ def _priors(
 
 
 @contextmanager
-def stopping_early() -> Iterator[None]:
-    """Silence the warning that a fit stopped early: that is configured, and regularizes too.
+def repeatable() -> Iterator[None]:
+    """Make fits the same to the last bit on any number of cores, and quiet.
 
-    Around all fits, not in each: they run in threads, which share the filters of warnings.
+    Linear algebra stays in one thread each, or sums would depend on how many there are. A fit that
+    stops early is configured so, which regularizes too. Around all fits, not in each: they run in
+    threads, which share the filters of warnings.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 

@@ -28,7 +28,7 @@ from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
 from training.encoder import Encoder, batches, collate, encode, predict
-from training.fit_linear import fit, folds_of, stopping_early, unit_rows
+from training.fit_linear import fit, folds_of, repeatable, unit_rows
 
 __all__ = ["choose_rows", "fit_encoder", "main"]
 
@@ -157,7 +157,7 @@ def teach(
     labels = rows["label"].to_numpy().astype(np.float64)
     train = np.flatnonzero((prepared.splits == "train") & (labels >= 0))
     folds = folds_of(prepared.groups, config["teacher"]["folds"], config["seed"])
-    with stopping_early():
+    with repeatable():
         chosen = choose_rows(prepared, train[folds[train] != 0], config)
     print(f"{len(chosen):,} rows teach the encoder, {int(labels[chosen].sum()):,} positive")
     weights = rows["source"].map(config["teacher"]["weights"]).fillna(1.0).to_numpy(np.float64)

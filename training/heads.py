@@ -118,7 +118,7 @@ def _measure(labels: NDArray[np.bool_], scores: Floats) -> tuple[float, dict[str
         "recall": round(float(hits[best] / support), 4),
         "f1": round(float(f1[best]), 4),
     }
-    return float(np.clip(1 / (1 + np.exp(-cut)), 0.15, 0.9)), figures
+    return float(np.clip(1 / (1 + np.exp(-cut)), 0.3, 0.9)), figures
 
 
 def _kind_accuracy(kinds: Sequence[str | None], figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from training.fit_linear import (
     fit,
     folds_of,
     out_of_fold,
-    stopping_early,
+    repeatable,
     unit_rows,
 )  # fmt: skip
 from training.heads import fit_heads
@@ -55,6 +55,7 @@ __all__ = ["Prepared", "main", "prepare", "retrain"]
 
 HERE = Path(__file__).resolve().parent
 Floats = NDArray[np.float64]
+_LEAST_POSITIVES = 20  # for calibration to rest on the natural source
 
 
 class Prepared(NamedTuple):
@@ -229,7 +230,7 @@ def retrain(
 ) -> Artifact:
     """Run all steps and return the artifact written to ``out``."""
     prepared = prepare(data, config, cache)
-    with stopping_early():
+    with repeatable():
         return _train(prepared, out, config, jobs=jobs, searching=searching)
 
 
@@ -241,7 +242,8 @@ def _train(
     natural = (rows["source"].to_numpy()[train] == config["calibration"]["source"]) & (
         part.labels >= 0
     )
-    if part.labels[natural].sum() < 20:
+    is_natural = bool(part.labels[natural].sum() >= _LEAST_POSITIVES)
+    if not is_natural:
         natural = part.labels >= 0  # without the natural source, the training mix must do
     if searching:
         with _step("search"):
@@ -275,7 +277,7 @@ def _train(
             "rows": int(natural.sum()),
             "positives": int(part.labels[natural].sum()),
         },
-        "thresholds": choose_thresholds(scores, part.labels[natural]),
+        "thresholds": choose_thresholds(scores, part.labels[natural], natural=is_natural),
         "metrics": {"heads": heads.metrics},
     }
     with _step("evaluate"):

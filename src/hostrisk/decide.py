@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostrisk._reference import probability
 from hostrisk.errors import InputError, PolicyError
+from hostrisk.policy import NOBODY
 from hostrisk.records import Decision
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tu
     """Return the kind of violence and the target groups that the words of a text speak for.
 
     The kind is the most probable one. Targets are those whose probability reaches the threshold
-    of their head, the most probable first; if none does, the most probable one.
+    of their head, the most probable first; if none does, ``general``, nobody in particular.
     """
     slots, sums = artifact.scorer.head_sums(text)
     count = len(artifact.kinds)
@@ -60,7 +61,8 @@ def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tu
     targets = _probabilities(artifact.targets, sums[count:], slots, policy.targets)
     kind = kinds[0][1].name if kinds else None
     chosen = [head.name for value, head in targets if value >= head.threshold]
-    return kind, tuple(chosen or [head.name for _, head in targets[:1]])
+    nobody = [NOBODY] if NOBODY in policy.targets else []
+    return kind, tuple(chosen or nobody)
 
 
 def _probabilities(

@@ -15,7 +15,7 @@ from hostrisk.errors import PolicyError
 if TYPE_CHECKING:
     import os
 
-__all__ = ["KINDS", "TARGETS", "Policy", "load_policy"]
+__all__ = ["KINDS", "NOBODY", "TARGETS", "Policy", "load_policy"]
 
 KINDS = ("threat", "incitement", "glorification", "wish")
 TARGETS = (
@@ -23,6 +23,7 @@ TARGETS = (
     "black", "jewish", "muslim", "immigrant", "asian", "white", "women", "lgbt", "left", "right",
     "criminal", "person", "general",
 )  # fmt: skip
+NOBODY = "general"  # nobody in particular
 
 
 class Policy(NamedTuple):
