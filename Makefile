@@ -25,8 +25,9 @@ lint: $(VENV)/test.done
 bench: $(VENV)/test.done
 	$(BIN)/python tests/bench/bench_score.py
 
+# make retrain [DATA=folder, file or dataset] [OUT=folder]
 retrain: $(VENV)/test.done
-	$(BIN)/python -m training.retrain --out src/hostrisk/models/default $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m training.retrain --out $(or $(OUT),my-model) $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build dist .cache
