@@ -152,15 +152,20 @@ INLINE size_t distinct(uint64_t *seen, uint32_t *slots, size_t count, const int8
                        int64_t *sum) {
     size_t kept = 0;
     int64_t total = 0;
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 4
+#endif
     for (size_t i = 0; i < count; i++) {
         uint32_t slot = slots[i];
         uint64_t word = seen[slot >> 6], fresh = ~word >> (slot & 63) & 1;
         seen[slot >> 6] = word | 1ull << (slot & 63);
-        total += weights[slot] & -(int64_t)fresh;
         slots[kept] = slot;
         kept += fresh;
     }
-    for (size_t i = 0; i < kept; i++) seen[slots[i] >> 6] = 0;
+    for (size_t i = 0; i < kept; i++) {
+        total += weights[slots[i]];
+        seen[slots[i] >> 6] = 0;
+    }
     *sum = total;
     return kept;
 }
