@@ -198,3 +198,29 @@ def test_bundled_model_says_what_it_was_trained_on() -> None:
     assert {row["source"] for row in manifest["data"]} >= {"written"}
     assert manifest["metrics"]["suite"]["cases"] >= 1000
     assert all(len(row["sha256"]) == 64 for row in manifest["data"])
+
+
+def test_a_dataset_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    given = datasets.Dataset.from_dict({"text": ["hang them all", "a cake"], "label": [1, 0]})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: given)
+    rows, _ = retraining._read("someone/posts", CONFIG)
+    assert rows["source"].value_counts()["posts"] == 2
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "nothing.csv"])
+def test_data_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(SystemExit, match=f"{name} does not exist"):
+        retraining._read(name, CONFIG)
+
+
+def test_a_dataset_that_cannot_be_loaded_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def refuse(name: str, split: str) -> None:
+        raise ConnectionError(f"no network for {name} {split}")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(SystemExit, match="as a dataset: no network for some train"):
+        retraining._read("some", CONFIG)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline, make_union
 
 import hostrisk
+from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training.evaluate import evaluation_sets
 
@@ -54,13 +54,13 @@ def _interval(
         rows = rng.integers(0, len(labels), len(labels))
         if labels[rows].any():
             drawn.append(
-                [average_precision_score(labels[rows], scores[rows]) for scores in (ours, theirs)]
+                [average_precision(labels[rows], scores[rows]) for scores in (ours, theirs)]
             )
     found = np.array(drawn)
     differences = found[:, 0] - found[:, 1]
     values = {"ours": (ours, found[:, 0]), "tfidf": (theirs, found[:, 1])}
     table = {
-        name: [average_precision_score(labels, scores), *np.quantile(many, (0.025, 0.975))]
+        name: [average_precision(labels, scores), *np.quantile(many, (0.025, 0.975))]
         for name, (scores, many) in values.items()
     }
     table["difference"] = [

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hostrisk.classifier import Classifier
-from hostrisk.metrics import measure
+from hostrisk.metrics import measure, roc_auc
 from training.attacks import ATTACKS, attack
 
 __all__ = ["evaluate_attacks", "evaluate_sources", "evaluate_suite", "evaluation_sets"]
@@ -76,13 +76,12 @@ def evaluate_suite(classifier: Classifier, suite: pd.DataFrame) -> dict[str, Any
         }
         for name in sorted(set(capability))
     }
-    metrics = measure(labels, scores, threshold=classifier.threshold, resamples=0)
     return {
         "cases": len(suite),
         "right": round(float(right.mean()), 4),
         "right_positive": round(float(right[labels == 1].mean()), 4),
         "right_negative": round(float(right[labels == 0].mean()), 4),
-        "roc_auc": round(float(metrics["roc_auc"].estimate or 0), 4),
+        "roc_auc": round(roc_auc(labels, scores), 4),
         "capabilities": table,
     }
 

@@ -22,8 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from hostrisk import linear
-from hostrisk.features import SLOTS
+from hostrisk.sklearn import HashedNgrams
 
 __all__ = [
     "LinearModel",
@@ -32,11 +31,11 @@ __all__ = [
     "folds_of",
     "out_of_fold",
     "repeatable",
+    "round_weights",
     "unit_rows",
 ]
 
 Floats = NDArray[np.float64]
-_BATCH = 20_000
 _USUAL_RARITY = 6.0  # so that the regularization means the same with and without rarity
 _CERTAIN = 0.02  # nearer to 0 or 1 than this is 0 or 1
 
@@ -55,16 +54,7 @@ class LinearModel(NamedTuple):
 
 def feature_matrix(texts: Sequence[str]) -> csr_matrix:
     """Return the binary features of texts, shape (texts, slots)."""
-    pointers, slots = [np.zeros(1, dtype=np.int64)], []
-    for start in range(0, len(texts), _BATCH):
-        rows, found = linear.features(texts[start : start + _BATCH])
-        pointers.append(np.frombuffer(rows, dtype=np.int64)[1:] + pointers[-1][-1])
-        slots.append(np.frombuffer(found, dtype=np.uint32).astype(np.int32))
-    indices = np.concatenate(slots) if slots else np.zeros(0, dtype=np.int32)
-    data = np.ones(len(indices), dtype=np.float32)
-    # Without index arrays of 64 bits, which double the memory and slow every product.
-    indptr = np.concatenate(pointers).astype(np.int32 if len(indices) < 2**31 else np.int64)
-    return csr_matrix((data, indices, indptr), shape=(len(texts), SLOTS))
+    return HashedNgrams(norm=None).transform(texts)
 
 
 def unit_rows(features: csr_matrix) -> csr_matrix:
@@ -121,7 +111,7 @@ def fit(
     regression.fit(scaled[rows], labels, sample_weight=weights[rows] * shares)
     whole = np.zeros(features.shape[1])
     whole[used] = regression.coef_[0] * priors[used]
-    return _round(whole, float(regression.intercept_[0]))
+    return LinearModel(*round_weights(whole), float(regression.intercept_[0]))
 
 
 def _split_targets(targets: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
@@ -133,9 +123,10 @@ def _split_targets(targets: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64
     return rows, labels, np.concatenate([1 - targets[negative], targets[positive]])
 
 
-def _round(weights: Floats, bias: float) -> LinearModel:
+def round_weights(weights: Floats) -> tuple[NDArray[np.int8], float]:
+    """Return weights as int8, and what one unit of them stands for."""
     scale = float(np.abs(weights).max(initial=0.0)) / 127 or 1.0
-    return LinearModel(np.rint(weights / scale).astype(np.int8), scale, bias)
+    return np.rint(weights / scale).astype(np.int8), scale
 
 
 def folds_of(groups: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:

@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="also save the encoder's weights to this file")
     given = parser.parse_args()
     config = retraining.load_config(given.config)
-    prepared = retraining.prepare(given.data, config, given.cache, unlabeled=True)
+    prepared = retraining.prepare(given.data, config, given.cache)
     teach(prepared, config, given.out, given.save)
 
 

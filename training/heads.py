@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from hostrisk.metrics import average_precision
-from training.fit_linear import folds_of
+from training.fit_linear import folds_of, round_weights
 from training.labels import KINDS, TARGETS
 
 __all__ = ["Heads", "fit_heads"]
@@ -91,8 +91,8 @@ def fit_heads(
         rows = np.flatnonzero(says)
         threshold, figures[name] = _measure(labels[rows], scores[rows])
         coefficients, bias = _fit_column(folded[rows], labels[rows], weights[rows], config["C"])
-        scale = float(np.abs(coefficients).max()) / 127 or 1.0
-        table.append(np.rint(coefficients / scale).astype(np.int8))
+        column, scale = round_weights(coefficients)
+        table.append(column)
         listed.append({"name": name, "scale": scale, "bias": bias, "threshold": threshold})
     count = len(KINDS)
     figures["kind"] = _kind_accuracy(kinds, figures)

@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 import hostrisk
 from hostrisk._reference import probability
-from hostrisk.artifact import Artifact, load_artifact
+from hostrisk.artifact import Artifact
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
@@ -75,15 +75,10 @@ def load_config(path: Path) -> dict[str, Any]:
         return tomllib.load(file)
 
 
-def prepare(
-    data: str | None, config: dict[str, Any], cache: Path, *, unlabeled: bool = True
-) -> Prepared:
-    """Read, fold, group and split (steps 1 and 2); what does not change is kept in ``cache``.
-
-    :param unlabeled: keep rows with an unknown label (-1) too.
-    """
+def prepare(data: str | None, config: dict[str, Any], cache: Path) -> Prepared:
+    """Read, fold, group and split (steps 1 and 2); what does not change is kept in ``cache``."""
     with _step("read"):
-        rows, files = _read(data, config, unlabeled=unlabeled)
+        rows, files = _read(data, config)
         suite = sources.read_written("test")
     with _step("group"):
         memory = joblib.Memory(cache, verbose=0)
@@ -102,13 +97,13 @@ def prepare(
     return Prepared(rows, features[:count], groups[:count], splits, suite, files)
 
 
-def _read(
-    data: str | None, config: dict[str, Any], *, unlabeled: bool
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def _read(data: str | None, config: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, str]]:
     tables = [sources.read_written("train")]
     paths = [sources.CASES / "train.csv"]
     found = sources.find_data(data)
-    if found is not None and found.is_dir():
+    if isinstance(found, str):
+        tables.insert(0, sources.read_dataset(found))
+    elif found is not None and found.is_dir():
         permitted = sources.permitted()
         tables.insert(0, sources.read_catalogue(found, permitted, config["languages"]))
         tables[0] = sources.apply_readings(tables[0])
@@ -116,11 +111,7 @@ def _read(
     elif found is not None:
         tables.insert(0, sources.read_file(found))
         paths.append(found)
-    elif data:
-        tables.insert(0, sources.read_dataset(data))
     rows = pd.concat(tables, ignore_index=True)
-    if not unlabeled:
-        rows = rows[rows["label"] >= 0]
     return rows.drop_duplicates("text").reset_index(drop=True), sources.data_hashes(paths)
 
 
@@ -176,9 +167,7 @@ def _spell(
     settings = config["spelling"]
     drawn = np.random.default_rng(config["seed"]).random(len(labels))[rows]
     chosen = rows[(labels[rows] == 1) | ((labels[rows] == 0) & (drawn < settings["negatives"]))]
-    copied = np.concatenate([np.full(0, 0), *[chosen for _ in settings["attacks"]]]).astype(
-        np.int64
-    )
+    copied = np.tile(chosen, len(settings["attacks"]))
     spelled = [
         attack(text, name, seed=1) for name in settings["attacks"] for text in texts.iloc[chosen]
     ]
@@ -348,8 +337,7 @@ def main(arguments: list[str] | None = None) -> None:
         cache=given.cache,
         searching=given.search,
     )
-    _report(load_artifact(given.out), time.perf_counter() - start)
-    del artifact
+    _report(artifact, time.perf_counter() - start)
 
 
 def _report(artifact: Artifact, seconds: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,16 +28,24 @@ TEACHER = ROOT / "data" / "labels" / "teacher.parquet"
 READINGS = ROOT / "data" / "labels" / "readings.csv"
 COLUMNS = ["id", "text", "label", "kind", "targets", "source", "origin", "template", "lang"]
 ENVIRONMENT = "HOSTRISK_DATA"
+_FILES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_DATASET_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def find_data(given: str | None) -> Path | None:
-    """Return the folder of labeled data: the one given, or that of HOSTRISK_DATA, or None."""
+def find_data(given: str | None) -> Path | str | None:
+    """Return the folder or file of labeled data, or the name of a dataset, or None.
+
+    It is the one given, or that of HOSTRISK_DATA. What does not exist and looks like a name that
+    ``datasets.load_dataset`` understands is taken for one.
+    """
     chosen = given or os.environ.get(ENVIRONMENT)
     if not chosen:
         return None
-    if not Path(chosen).exists():
-        raise SystemExit(f"error: {chosen} does not exist; give --data a folder, file or dataset")
-    return Path(chosen)
+    if Path(chosen).exists():
+        return Path(chosen)
+    if _DATASET_NAME.fullmatch(chosen) and Path(chosen).suffix not in _FILES:
+        return chosen
+    raise SystemExit(f"error: {chosen} does not exist; give --data a folder, file or dataset")
 
 
 def _shape(rows: pd.DataFrame, **fixed: Any) -> pd.DataFrame:
@@ -93,7 +102,13 @@ def read_dataset(name: str) -> pd.DataFrame:
     """Read the train split of a dataset that ``datasets.load_dataset`` understands."""
     import datasets
 
-    return _labeled(datasets.load_dataset(name, split="train").to_pandas(), name)
+    try:
+        rows = datasets.load_dataset(name, split="train").to_pandas()
+    except Exception as error:  # whatever a dataset, its parser or the network can raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = f"error: {name} is no file or folder, and cannot be loaded as a dataset"
+        raise SystemExit(f"{problem}: {reason}") from error
+    return _labeled(rows, name)
 
 
 def _labeled(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -80,18 +80,15 @@ def group_near_duplicates(
     :param features: binary features, shape (rows, slots).
     :param templates: what rows were written from, where known.
     """
-    binary = csr_matrix(
-        (np.ones(features.nnz, dtype=np.float32), features.indices, features.indptr), features.shape
-    )
     left, right = _links_by_key(stem(text) or None for text in texts)
     more = _links_by_key(templates)
     left, right = left + more[0], right + more[1]
-    signatures = _signatures(binary)
+    signatures = _signatures(features)
     for band in range(_BANDS):
         part = np.ascontiguousarray(signatures[:, band * _ROWS : (band + 1) * _ROWS])
         keys = (None if row[0] < 0 else row.tobytes() for row in part)
         a, b = (np.array(side, dtype=np.int64) for side in _links_by_key(keys))
-        close = _jaccard(binary, a, b) >= _LEAST_JACCARD if len(a) else np.zeros(0, dtype=bool)
+        close = _jaccard(features, a, b) >= _LEAST_JACCARD if len(a) else np.zeros(0, dtype=bool)
         left, right = left + a[close].tolist(), right + b[close].tolist()
     size = len(texts)
     links = csr_matrix((np.ones(len(left)), (left, right)), shape=(size, size))

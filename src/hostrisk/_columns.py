@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["build_column", "decode_dictionary", "plain_values"]
+__all__ = [
+    "build_column",
+    "decode_dictionary",
+    "is_text",
+    "plain_values",
+]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether an Arrow type is one of the three that hold plain text."""
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def build_column(values: Sequence[Any], kind: str) -> pa.Array[Any]:

@@ -11,6 +11,8 @@ from hostrisk.features import SLOTS, logit, slots_of, text_windows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hostrisk.normalize import Token
+
 __all__ = ["best_window", "features", "head_sums", "probability", "score_list", "score_one"]
 
 
@@ -22,16 +24,18 @@ def probability(value: float) -> float:
     return power / (1.0 + power)
 
 
-def best_window(text: str, weights: memoryview, scale: float, bias: float) -> tuple[float, int]:
+def best_window(
+    windows: Sequence[Sequence[Token]], weights: memoryview, scale: float, bias: float
+) -> tuple[float, int]:
     """Return the highest logit of the windows of a text, and which window has it."""
-    logits = [logit(slots_of(tokens), weights, scale, bias) for tokens in text_windows(text)]
+    logits = [logit(slots_of(tokens), weights, scale, bias) for tokens in windows]
     best = max(logits)
     return best, logits.index(best)
 
 
 def score_one(text: str, weights: memoryview, scale: float, bias: float) -> float:
     """Return the probability of one text."""
-    return probability(best_window(text, weights, scale, bias)[0])
+    return probability(best_window(text_windows(text), weights, scale, bias)[0])
 
 
 def score_list(
@@ -57,8 +61,9 @@ def head_sums(
     text: str, weights: memoryview, scale: float, bias: float, table: memoryview, columns: int
 ) -> tuple[int, list[int]]:
     """Return how many slots the best window has, and the sum of each column of heads over them."""
-    _, best = best_window(text, weights, scale, bias)
-    slots = slots_of(text_windows(text)[best])
+    windows = text_windows(text)
+    _, best = best_window(windows, weights, scale, bias)
+    slots = slots_of(windows[best])
     rows = len(table) // columns
     sums = [0] * columns
     for slot in slots:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hostrisk._columns import build_column, decode_dictionary
+from hostrisk._columns import build_column, decode_dictionary, is_text
 from hostrisk.errors import InputError, MissingExtraError
 from hostrisk.linear import in_threads
 
@@ -81,8 +81,7 @@ def _as_text(array: pa.Array[Any]) -> pa.Array[Any]:
         return _as_text(decode_dictionary(array))
     if pa.types.is_null(kind):
         return pa.nulls(len(array), pa.string())
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    if not any(test(kind) for test in tests):
+    if not is_text(kind):
         advice = "; give one of its columns" if pa.types.is_struct(kind) else ""
         raise InputError(f"the Arrow column holds {kind}, not text{advice}")
     return array

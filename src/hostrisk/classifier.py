@@ -32,6 +32,7 @@ class Classifier:
         self.artifact = artifact
         self.policy = policy or Policy()
         self.threshold = resolve_threshold(artifact, self.policy, None)
+        self._policy_id = self.policy.id  # a hash, too costly to make for every text
         self._score_one = artifact.scorer.score_one
 
     def __repr__(self) -> str:
@@ -130,11 +131,10 @@ class Classifier:
         :raises InputError: a threshold is no probability, or something is no text.
         """
         limit = resolve_threshold(self.artifact, self.policy, threshold)
-        policy_id = self.policy.id
 
         def judge_text(text: str | None, score: float | None) -> Decision:
             return decide_one(
-                self.artifact, self.policy, text, score, threshold=limit, policy_id=policy_id
+                self.artifact, self.policy, text, score, threshold=limit, policy_id=self._policy_id
             )
 
         if isinstance(texts, str):

@@ -7,12 +7,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hostrisk._reference import best_window
-from hostrisk.features import token_features, windows
-from hostrisk.normalize import Token, fold
+from hostrisk.features import text_windows, token_features
 from hostrisk.records import Span
 
 if TYPE_CHECKING:
     from hostrisk.linear import LinearScorer
+    from hostrisk.normalize import Token
 
 __all__ = ["find_spans"]
 
@@ -23,12 +23,10 @@ def find_spans(scorer: LinearScorer, text: str) -> tuple[float, tuple[Span, ...]
     Each feature of the window that scored highest gives its weight to the tokens it came from, in
     equal parts; tokens on the same stretch of text are one span. Offsets count code points.
     """
-    logit, best = best_window(text, scorer.weights, scorer.scale, scorer.bias)
-    tokens = fold(text)
-    ranges = list(windows(len(tokens)))
-    start, stop = ranges[best]
-    window = tokens[start:stop]
-    bounds = (0, len(text)) if len(ranges) == 1 else (window[0].start, window[-1].end)
+    windows = text_windows(text)
+    logit, best = best_window(windows, scorer.weights, scorer.scale, scorer.bias)
+    window = windows[best]
+    bounds = (0, len(text)) if len(windows) == 1 else (window[0].start, window[-1].end)
     return logit, _spans(scorer, text, window), bounds
 
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from hostrisk._columns import build_column
+from hostrisk._columns import build_column, is_text
 from hostrisk._lines import LONGEST, Lines, open_file, reason
 from hostrisk.errors import InputError, MissingExtraError
 
@@ -381,8 +381,7 @@ def _check_text_type(path: Path, field: pa.Field[Any]) -> None:
     from pyarrow import types
 
     kind = field.type.value_type if types.is_dictionary(field.type) else field.type
-    tests = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    if not any(test(kind) for test in tests):
+    if not (is_text(kind) or types.is_null(kind)):
         raise InputError(f"{path}, column {field.name!r} holds {kind}, not text")
 
 
@@ -392,7 +391,7 @@ def _parquet_batch(request: _Request, batch: pa.RecordBatch, before: int) -> pa.
 
     for place, field in enumerate(batch.schema):
         column = batch.column(place)
-        if field.name in request.text and not _is_string(field.type):
+        if field.name in request.text and not is_text(field.type):
             column = column.cast(pa.string())
             batch = batch.set_column(place, field.with_type(pa.string()), column)
         try:
@@ -402,12 +401,6 @@ def _parquet_batch(request: _Request, batch: pa.RecordBatch, before: int) -> pa.
             where = f"{request.path}, row {row}, column {field.name!r}"
             raise InputError(f"{where} is not UTF-8 or damaged: {reason(error)}") from error
     return batch.replace_schema_metadata(None)
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _bad_row(column: pa.Array[Any]) -> int:

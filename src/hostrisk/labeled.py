@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from hostrisk._columns import build_column, decode_dictionary, plain_values
+from hostrisk._columns import build_column, decode_dictionary, is_text, plain_values
 from hostrisk.errors import InputError, MissingExtraError
 from hostrisk.files import read_batches, table_format
 
@@ -254,8 +254,7 @@ def _text(column: Any, name: str, before: int) -> Any:
     column = _one_array(column)
     if column.null_count == len(column):  # of any type: that of a column without values is a guess
         return pa.nulls(len(column), pa.string())
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    if not any(test(column.type) for test in tests):
+    if not is_text(column.type):
         raise InputError(f"column {name!r} holds {column.type}, not text")
     return column
 
