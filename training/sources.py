@@ -142,9 +142,14 @@ def _catalogue() -> dict[str, dict[str, str]]:
         return tomllib.load(file)
 
 
+def read_readings() -> pd.DataFrame:
+    """Return the labels of data/labels/readings.csv: ids, labels and both readings, no text."""
+    return pd.read_csv(READINGS, keep_default_na=False)
+
+
 def apply_readings(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the labels of data/labels/, which were read by the policy and go first."""
-    readings = pd.read_csv(READINGS, keep_default_na=False).set_index("id")
+    readings = read_readings().set_index("id")
     known = rows["id"].isin(readings.index)
     read = readings.loc[rows.loc[known, "id"]]
     rows = rows.copy()

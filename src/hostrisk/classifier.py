@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, overload
 
 from hostrisk._reference import probability
-from hostrisk.artifact import Artifact, bundled_path, load_artifact
+from hostrisk.artifact import ACCURATE, CASCADE, FAST, Artifact, bundled_path, load_artifact
 from hostrisk.decide import decide_one, judge, resolve_threshold
 from hostrisk.errors import InputError
 from hostrisk.policy import Policy, load_policy
@@ -151,19 +151,19 @@ class Classifier:
         """Return the words that carry the score of a text.
 
         The weights of the spans and the bias add up to the logit of the score. Of a long text only
-        the window that scored highest is explained.
+        the window that scored highest is explained. Where an encoder scored, a word weighs what
+        the logit loses when it is left out.
 
         :raises InputError: not a str.
         """
-        from hostrisk.evidence import find_spans
+        from hostrisk.evidence import find_evidence
 
         if not isinstance(text, str):
             raise InputError(f"only a str can be explained, not {type(text).__name__}")
-        logit, spans, window = find_spans(self.artifact.scorer, text)
+        logit, bias, spans, window, method = find_evidence(self.artifact.scorer, text)
         kind, targets = judge(self.artifact, self.policy, text)
         score = probability(logit)
-        bias = self.artifact.scorer.bias
-        return Explanation(text, score, logit, bias, spans, kind, targets, window)
+        return Explanation(text, score, logit, bias, spans, kind, targets, window, method)
 
 
 def _check_texts(texts: Sequence[Any]) -> None:
@@ -209,22 +209,41 @@ def _known_scores(scores: Any, count: int) -> list[float | None]:
     return [None if _is_nan(score) else score for score in scores]
 
 
+# Names of bundled models: folder and tier.
+_BUNDLED = {
+    "default": ("default", FAST),
+    "fast": ("default", FAST),
+    "accurate": ("accurate", ACCURATE),
+    "cascade": ("accurate", CASCADE),
+}
+
+
 def load(
     model: str | os.PathLike[str] = "default",
     *,
     policy: Policy | str | os.PathLike[str] | None = None,
+    tier: str | None = None,
 ) -> Classifier:
-    """Load a classifier: the bundled model, or that of a folder.
+    """Load a classifier: a bundled model, or that of a folder.
 
-    :param model: ``"default"`` for the bundled model, or the path of a model folder.
+    ``fast``, the default, scores n-grams in microseconds. ``accurate`` reads with a small
+    transformer too, in milliseconds; ``cascade`` does so only where the fast model is not sure.
+    Both need ``pip install "hostrisk[accurate]"``.
+
+    :param model: ``"default"`` or ``"fast"``, ``"accurate"``, ``"cascade"``, or the path of a
+        model folder.
     :param policy: a Policy, or the path of a TOML file; the default policy if None.
-    :raises ModelError: the folder must not be loaded.
+    :param tier: of a folder with an encoder: ``fast``, ``accurate`` (if None) or ``cascade``.
+    :raises ModelError: the folder must not be loaded, or has no such tier.
+    :raises MissingExtraError: the tier needs a package that is not installed.
     :raises PolicyError: the policy has unknown keys or impossible values.
     """
-    path = bundled_path() if model == "default" else model
     if policy is not None and not isinstance(policy, Policy):
         policy = load_policy(policy)
-    return Classifier(load_artifact(path), policy)
+    if model in _BUNDLED:
+        name, own = _BUNDLED[str(model)]
+        return Classifier(load_artifact(bundled_path(name), tier or own), policy)
+    return Classifier(load_artifact(model, tier), policy)
 
 
 _bundled: Classifier | None = None

@@ -1,33 +1,78 @@
-"""Which words carried a score: the logit taken apart into spans of the original text."""
+"""Which words carried a score: the logit taken apart into spans of the original text.
+
+A linear score is a sum, so its spans add up exactly. An encoder's is not: each word is left out in
+turn, and weighs what the logit loses by that (occlusion: Zeiler & Fergus 2014, "Visualizing and
+Understanding Convolutional Networks"; Li et al. 2016, "Understanding Neural Networks through
+Representation Erasure"). What the words do not account for one by one is put to the bias.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hostrisk._reference import best_window
 from hostrisk.features import text_windows, token_features
+from hostrisk.linear import LinearScorer
+from hostrisk.normalize import SIDE, fold
 from hostrisk.records import Span
 
 if TYPE_CHECKING:
-    from hostrisk.linear import LinearScorer
+    from hostrisk.encoder import CascadeScorer, EncoderScorer
     from hostrisk.normalize import Token
 
-__all__ = ["find_spans"]
+__all__ = ["Evidence", "find_evidence"]
 
 
-def find_spans(scorer: LinearScorer, text: str) -> tuple[float, tuple[Span, ...], tuple[int, int]]:
-    """Return the logit of a text, the spans that add up to it with the bias, and their window.
+class Evidence(NamedTuple):
+    """The logit of a text, the spans that add up to it with the bias, and their window."""
 
-    Each feature of the window that scored highest gives its weight to the tokens it came from, in
-    equal parts; tokens on the same stretch of text are one span. Offsets count code points.
+    logit: float
+    bias: float
+    spans: tuple[Span, ...]
+    window: tuple[int, int]
+    method: str
+
+
+def find_evidence(scorer: LinearScorer | EncoderScorer | CascadeScorer, text: str) -> Evidence:
+    """Take the logit of a text apart by the way in which its scorer came to it.
+
+    Tokens on the same stretch of text are one span. Offsets count code points.
     """
+    if isinstance(scorer, LinearScorer):
+        return _add_up(scorer, text)
+    from hostrisk.encoder import CascadeScorer
+
+    if not isinstance(scorer, CascadeScorer):
+        return _occlude(scorer, text)
+    if scorer.is_unsure(scorer.fast.score_one(text)):
+        return _occlude(scorer.accurate, text)
+    return _add_up(scorer.fast, text)
+
+
+def _occlude(scorer: EncoderScorer, text: str) -> Evidence:
+    """Leave out each word of the window that scored highest."""
+    start, end = scorer.graph.best_window(text)
+    inside = text[start:end]
+    whole = scorer.logit(inside)
+    places = sorted({(token.start, token.end) for token in fold(inside) if token.kind != SIDE})
+    spans = tuple(
+        Span(start + a, start + b, inside[a:b], whole - scorer.logit(inside[:a] + inside[b:]))
+        for a, b in places
+    )
+    logit = scorer.logit(text)
+    bias = logit - math.fsum(span.weight for span in spans)
+    return Evidence(logit, bias, spans, (start, end), "occlusion")
+
+
+def _add_up(scorer: LinearScorer, text: str) -> Evidence:
+    """Give each feature's weight to the tokens it came from, in equal parts."""
     windows = text_windows(text)
     logit, best = best_window(windows, scorer.weights, scorer.scale, scorer.bias)
     window = windows[best]
     bounds = (0, len(text)) if len(windows) == 1 else (window[0].start, window[-1].end)
-    return logit, _spans(scorer, text, window), bounds
+    return Evidence(logit, scorer.bias, _spans(scorer, text, window), bounds, "sum of weights")
 
 
 def _spans(scorer: LinearScorer, text: str, tokens: list[Token]) -> tuple[Span, ...]:

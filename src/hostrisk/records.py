@@ -38,7 +38,8 @@ class Decision(NamedTuple):
 class Explanation(NamedTuple):
     """Why a text got its score: the logit is ``bias`` plus the weights of all spans.
 
-    ``window`` is the stretch of the text, in code points, whose score the text got.
+    ``window`` is the stretch of the text, in code points, whose score the text got. ``method`` is
+    how the weights were found: ``sum of weights`` (exact) or ``occlusion``.
     """
 
     text: str
@@ -49,3 +50,4 @@ class Explanation(NamedTuple):
     kind: str | None
     targets: tuple[str, ...]
     window: tuple[int, int]
+    method: str = "sum of weights"
