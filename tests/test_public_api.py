@@ -28,13 +28,13 @@ PUBLIC = [
 
 FIELDS = {
     hostrisk.Decision: "score threshold flagged kind targets model policy",
-    hostrisk.Explanation: "text score logit bias spans kind targets window",
+    hostrisk.Explanation: "text score logit bias spans kind targets window method",
     hostrisk.Policy: "name threshold kinds targets",
     hostrisk.Span: "start end text weight",
 }
 
 SIGNATURES = {
-    hostrisk.load: "model *policy",
+    hostrisk.load: "model *policy *tier",
     hostrisk.score: "texts *threads",
     hostrisk.Classifier: "artifact policy",
     hostrisk.Classifier.score: "self texts *threads",

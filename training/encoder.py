@@ -24,11 +24,15 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
 
 from hostrisk.cleaning import clean
 from hostrisk.policy import KINDS, NOBODY, TARGETS
 
-__all__ = ["HEADS", "Encoder", "Output", "batches", "collate", "open_pretrained", "predict"]
+__all__ = [
+    "HEADS", "Encoder", "Output", "WordPieces", "batches", "collate", "embed", "open_body",
+    "open_pretrained", "predict",
+]  # fmt: skip
 
 HEADS = (*KINDS, *(name for name in TARGETS if name != NOBODY))
 MPNET_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
@@ -48,7 +52,7 @@ class Encoder(nn.Module):
         super().__init__()
         config = AutoConfig.from_pretrained(folder)
         config.hidden_dropout_prob = dropout
-        self.body = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=False)
+        self.body = open_body(folder, config)
         self.padding = config.pad_token_id
         self.samples = samples
         self.dropout = nn.Dropout(0.2)
@@ -69,15 +73,27 @@ class Encoder(nn.Module):
         :param words: numbers of word pieces, shape (texts, length).
         :param mask: 1 for word pieces, 0 for padding, same shape.
         """
-        states = self.body(input_ids=words, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        pooled = (states * weights).sum(1) / weights.sum(1)
+        pooled = _pool(self.body, words, mask)
         if self.training:
             logits = torch.stack([self.head(self.dropout(pooled)) for _ in range(self.samples)])
             logits = logits.mean(0)
         else:
             logits = self.head(pooled)
         return Output(logits[:, 0], logits[:, 1:])
+
+
+def open_body(folder: Path, config: Any = None) -> nn.Module:
+    """Return the encoder of a folder, without heads."""
+    logging.set_verbosity_error()  # it tells of the pooling layer that is left out on purpose
+    body: nn.Module = AutoModel.from_pretrained(folder, config=config, add_pooling_layer=False)
+    return body
+
+
+def _pool(body: nn.Module, words: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the word pieces of each text, shape (texts, width)."""
+    states = body(input_ids=words, attention_mask=mask).last_hidden_state
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1)
 
 
 def open_pretrained(name: str, cache: Path) -> Path:
@@ -154,7 +170,7 @@ def batches(
 def collate(
     texts: Sequence[Sequence[int]], rows: Sequence[int], padding: int
 ) -> tuple[Tensor, Tensor]:
-    """Return word pieces and mask of a batch, each of shape (rows, longest of them or a bit more)."""
+    """Return word pieces and mask of a batch, each of shape (rows, length)."""
     longest = max(len(texts[row]) for row in rows)
     length = -(-longest // 8) * 8  # few shapes: kernels are chosen anew for each
     words = torch.full((len(rows), length), padding, dtype=torch.long)
@@ -178,3 +194,15 @@ def predict(
                 found = model(*collate(texts, rows, model.padding))
             main[rows], heads[rows] = found.main.float().numpy(), found.heads.float().numpy()
     return Output(main, heads)
+
+
+def embed(body: nn.Module, texts: Sequence[Sequence[int]], size: int = 64) -> NDArray[np.float32]:
+    """Return the embeddings of encoded texts by an encoder without heads, each of length 1."""
+    body.eval()
+    found = np.zeros((len(texts), body.config.hidden_size), dtype=np.float32)
+    with torch.inference_mode():
+        for rows in batches(texts, size):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                pooled = _pool(body, *collate(texts, rows, body.config.pad_token_id))
+            found[rows] = nn.functional.normalize(pooled.float()).numpy()
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hostrisk.files import atomic_writer
 from training.fit_linear import LinearModel
 from training.heads import Heads
 
-__all__ = ["GOLDEN", "export"]
+__all__ = ["GOLDEN", "export", "export_encoder"]
 
 GOLDEN = (
     "they should all be shot on sight",
@@ -52,6 +52,25 @@ def export(out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, A
     return artifact
 
 
+def export_encoder(
+    out: Path,
+    manifest: Mapping[str, Any],
+    weights: bytes,
+    encoder: tuple[bytes, bytes],
+    evaluate: Callable[[Artifact], dict[str, Any]],
+) -> Artifact:
+    """Write the folder of an encoder, measure what was written, and write it with the figures."""
+    whole = {**manifest, "golden": []}
+    artifact = save_artifact(out, whole, weights, encoder=encoder)
+    classifier = Classifier(artifact)
+    whole["golden"] = [_golden(classifier, text) for text in GOLDEN]
+    whole["metrics"] = {**manifest["metrics"], **evaluate(artifact)}
+    artifact = save_artifact(out, whole, weights, encoder=encoder)
+    with atomic_writer(out / "README.md") as file:
+        file.write(render_card(artifact).encode())
+    return artifact
+
+
 def _golden(classifier: Classifier, text: str) -> dict[str, Any]:
     decision = classifier.decide(text, threshold=0)
     return {
@@ -68,10 +87,20 @@ def _golden(classifier: Classifier, text: str) -> dict[str, Any]:
 def render_card(artifact: Artifact) -> str:
     """Return the card as Markdown (Mitchell et al. 2019, "Model Cards for Model Reporting")."""
     manifest = artifact.manifest
+    encoder = manifest.get("encoder")
+    thresholds = encoder["thresholds"] if encoder else manifest["thresholds"]
     parts = [
-        _HEAD.format(name=manifest["name"], model_id=artifact.model_id, **_default(manifest)),
+        _HEAD.format(
+            name=manifest["name"],
+            model_id=artifact.model_id,
+            what=_ENCODER.format(**encoder) if encoder else _LINEAR,
+            program="fit_encoder" if encoder else "retrain",
+            misses=_ENCODER_MISSES if encoder else _LINEAR_MISSES,
+            **thresholds["default"],
+        ),
         _sources(manifest["metrics"].get("sources", {})),
-        _thresholds(manifest["thresholds"]),
+        _thresholds(thresholds),
+        _cascade(manifest["metrics"].get("cascade"), encoder),
         _suite(manifest["metrics"].get("suite")),
         _attacks(manifest["metrics"].get("attacks")),
         _heads(manifest["metrics"].get("heads", {})),
@@ -83,9 +112,9 @@ def render_card(artifact: Artifact) -> str:
 _HEAD = """\
 # Model card: {name}
 
-Made by `python -m training.retrain`; do not edit. Model id `{model_id}`.
+Made by `python -m training.{program}`; do not edit. Model id `{model_id}`.
 
-**What it is.** A linear model over hashed words, word pairs and character n-grams (int8 weights).
+**What it is.** {what}
 It gives the probability that a post is violent incitement by docs/policy.md: a threat, a call for
 violence, praise of real violence, or a wish of death or injury. Beside it stand heads for the kind
 and the target groups.
@@ -94,8 +123,7 @@ and the target groups.
 posts are on a host. A flag is a reason to read a post, not a verdict on its author.
 
 **Not for what.** Deciding alone about people or accounts; other languages than English; telling
-whether a threat is credible. The model sees words, not meaning: veiled calls are missed, and
-reports, quotations and figures of speech with violent words are flagged (see the tables below).
+whether a threat is credible. {misses}
 
 **Probabilities** are calibrated for the rate of violent posts on a real host (Platt scaling on
 out-of-fold scores). At the default threshold {threshold:.4f} it aims at {aim}; on those
@@ -103,8 +131,41 @@ out-of-fold scores precision was {precision:.2f} and recall {recall:.2f}.
 """
 
 
-def _default(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(manifest["thresholds"]["default"])
+_LINEAR = """\
+A linear model over hashed words, word pairs and character n-grams (int8 weights)."""
+_ENCODER = """\
+A small transformer fine-tuned from {from}, with int8 weights, and the fast n-gram model beside it;
+their logits are added with the weights {mix[encoder]:.2f} and {mix[fast]:.2f}. The folder serves
+three tiers: `accurate` (both for every text), `cascade` (the transformer only where the fast model
+says {band[low]:.4f} to {band[high]:.4f}) and `fast`."""
+_LINEAR_MISSES = """\
+The model sees words, not meaning: veiled calls are missed, and reports, quotations and figures of
+speech with violent words are flagged (see the tables below)."""
+_ENCODER_MISSES = """\
+What it gets wrong is told below, in figures by capability and in kinds of error."""
+
+
+def _cascade(cascade: Mapping[str, Any] | None, encoder: Mapping[str, Any] | None) -> str:
+    """Tell what reading only the uncertain texts costs."""
+    if cascade is None or encoder is None:
+        return ""
+    band = encoder["band"]
+    lines = [
+        "## Cascade",
+        "",
+        f"The encoder reads texts whose fast score is {band['low']:.4f} to {band['high']:.4f}.",
+        "The band was chosen on rows held out of the train part so that average precision at the",
+        "natural rate stays within 0.01 of that of reading everything. Average precision:",
+        "",
+        "| test part | rows | read by the encoder | fast | cascade | accurate |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {values['rows']:,} | {values['share']:.1%} | {values['fast']:.3f} | "
+        f"{values['cascade']:.3f} | {values['accurate']:.3f} |"
+        for name, values in cascade.items()
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _interval(values: list[float | None] | None) -> str:

@@ -1,5 +1,4 @@
-"""Fine-tune a pre-trained encoder on labels, hard or soft: what teacher and encoder have in common.
-"""
+"""Fine-tune a pre-trained encoder on labels, hard or soft: what teacher and encoder share."""
 
 from __future__ import annotations
 

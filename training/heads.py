@@ -18,7 +18,7 @@ from hostrisk.metrics import average_precision
 from training.fit_linear import folds_of, round_weights
 from training.labels import KINDS, TARGETS
 
-__all__ = ["Heads", "fit_heads"]
+__all__ = ["Heads", "fit_heads", "measure_head"]
 
 Floats = NDArray[np.float64]
 _LEAST_SUPPORT = 8
@@ -89,7 +89,7 @@ def fit_heads(
             )
             scores[outside] = folded[outside] @ coefficients + bias
         rows = np.flatnonzero(says)
-        threshold, figures[name] = _measure(labels[rows], scores[rows])
+        threshold, figures[name] = measure_head(labels[rows], scores[rows])
         coefficients, bias = _fit_column(folded[rows], labels[rows], weights[rows], config["C"])
         column, scale = round_weights(coefficients)
         table.append(column)
@@ -101,7 +101,7 @@ def fit_heads(
     )
 
 
-def _measure(labels: NDArray[np.bool_], scores: Floats) -> tuple[float, dict[str, Any]]:
+def measure_head(labels: NDArray[np.bool_], scores: Floats) -> tuple[float, dict[str, Any]]:
     """Return the threshold of best F1, and average precision and F1 out of fold."""
     support = int(labels.sum())
     if support < _LEAST_SUPPORT:

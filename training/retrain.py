@@ -17,7 +17,7 @@ import argparse
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -276,15 +276,37 @@ def _train(
         return export(out, model, heads, manifest)
 
 
-def evaluate(artifact: Artifact, prepared: Prepared) -> dict[str, Any]:
-    """Measure an artifact on the test part, the case suite and under attack (step 6)."""
+def out_of_fold_logits(prepared: Prepared, config: Mapping[str, Any], jobs: int) -> Floats:
+    """Return the logits of the rows that train, by models fitted without each; NaN elsewhere."""
+    part, train = _training_part(prepared, dict(config))
+    found = np.full(len(prepared.rows), np.nan)
+    # Copies in other spellings stand behind the rows themselves, which are each there once.
+    own = part.labels >= 0
+    logits = _unseen_logits(part, dict(config), config["linear"]["folds"], jobs, shown=True)
+    found[train[own]] = logits[own]
+    return found
+
+
+def labeled_test(prepared: Prepared) -> pd.DataFrame:
+    """Return the labeled rows of the test part."""
+    labeled = (prepared.rows["label"] >= 0).to_numpy()
+    return prepared.rows[(prepared.splits == "test") & labeled]
+
+
+def evaluate(
+    artifact: Artifact, prepared: Prepared, *, scores: Floats | None = None
+) -> dict[str, Any]:
+    """Measure an artifact on the test part, the case suite and under attack (step 6).
+
+    :param scores: of the test part, where they are known already.
+    """
     classifier = Classifier(artifact)
     found: dict[str, Any] = {"suite": evaluate_suite(classifier, prepared.suite)}
-    test = np.flatnonzero((prepared.splits == "test") & (prepared.rows["label"] >= 0).to_numpy())
-    rows = prepared.rows.iloc[test]
+    rows = labeled_test(prepared)
     if rows["label"].nunique() < 2:
         return found
-    scores = np.array(classifier.score(rows["text"].tolist()), dtype=np.float64)
+    if scores is None:
+        scores = np.array(classifier.score(rows["text"].tolist()), dtype=np.float64)
     found["sources"] = evaluate_sources(scores, rows, classifier.threshold, resamples=1000)
     natural = rows[(rows["label"] == 1) & rows["source"].str.endswith("_violence")]
     if len(natural):

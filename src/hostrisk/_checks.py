@@ -90,9 +90,7 @@ class Fields:
         return Fields(self.values.get(key), f"{self.where}.{key}")
 
 
-def check_files(
-    fields: Fields, folder: str, needed: tuple[str, ...]
-) -> dict[str, memoryview]:
+def check_files(fields: Fields, folder: str, needed: tuple[str, ...]) -> dict[str, memoryview]:
     """Map every file that the manifest names, after checking place, size and hash."""
     listed = fields.fields("files")
     found = {}
@@ -125,9 +123,7 @@ def _map_file(path: str) -> memoryview:
         raise ModelError(f"{path} is empty") from error
 
 
-def map_tensors(
-    data: memoryview, shapes: dict[str, list[int]], path: str
-) -> dict[str, memoryview]:
+def map_tensors(data: memoryview, shapes: dict[str, list[int]], path: str) -> dict[str, memoryview]:
     """Return the int8 tensors of a safetensors file, which must be these, side by side."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(_MOST_HEADER, len(data) - 8):

@@ -197,6 +197,12 @@ class Scorer:
         self.added = {name: prefix + name for name in KINDS if why or name != "why"}
         self.rows = self.flagged = self.nulls = 0
 
+    @property
+    def encoded_share(self) -> float | None:
+        """Share of the texts that an encoder read."""
+        share: float | None = self._classifier.encoded_share
+        return share
+
     def name_columns(self, taken: Collection[str]) -> list[str]:
         """Settle the names of the new columns where the table has some already.
 

@@ -133,7 +133,8 @@ def render_explanation(explanation: Explanation, decision: Decision, *, color: b
         f"score    {explanation.score:.4f} ({flagged} at the threshold {decision.threshold:.4g})",
         f"kind     {explanation.kind or '-'}",
         f"targets  {', '.join(explanation.targets) or '-'}",
-        f"logit    {explanation.logit:+.4f} = bias {explanation.bias:+.4f} + spans {carried:+.4f}",
+        f"logit    {explanation.logit:+.4f} = bias {explanation.bias:+.4f} + spans {carried:+.4f}"
+        + (f" (by {explanation.method})" if explanation.method == "occlusion" else ""),
         f"model    {visible(decision.model)}, policy {visible(decision.policy)}",
         *_window_line(explanation),
         "",

@@ -19,7 +19,7 @@ except ImportError as error:
     raise MissingExtraError("Scoring Arrow data", package="pyarrow") from error
 
 if TYPE_CHECKING:
-    from hostrisk.linear import LinearScorer
+    from hostrisk.linear import Scorer
 
 __all__ = ["score_column", "text_list"]
 
@@ -27,7 +27,7 @@ _LEAST_ROWS = 4_096
 
 
 def score_column(
-    scorer: LinearScorer, column: Any, *, threads: int
+    scorer: Scorer, column: Any, *, threads: int
 ) -> pa.Array[Any] | pa.ChunkedArray[Any]:
     """Return float64 probabilities, null for null; chunked where a chunked array was given.
 
@@ -94,13 +94,13 @@ def _pieces(array: pa.Array[Any], threads: int) -> list[pa.Array[Any]]:
     return [array.slice(start, size) for start in range(0, len(array), size)]
 
 
-def _score(scorer: LinearScorer, array: pa.Array[Any]) -> pa.Array[Any]:
+def _score(scorer: Scorer, array: pa.Array[Any]) -> pa.Array[Any]:
     data = scorer.score_arrow(array) if len(array) else b""
     if data is None:
-        return _score_without_kernel(scorer, array)
+        return _score_as_list(scorer, array)
     valid = None if array.null_count == 0 else array.is_valid().buffers()[1]
     return pa.Array.from_buffers(pa.float64(), len(array), [valid, pa.py_buffer(data)])
 
 
-def _score_without_kernel(scorer: LinearScorer, array: pa.Array[Any]) -> pa.Array[Any]:
+def _score_as_list(scorer: Scorer, array: pa.Array[Any]) -> pa.Array[Any]:
     return build_column(scorer.score_list(array.to_pylist()), "double")

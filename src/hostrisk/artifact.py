@@ -36,7 +36,7 @@ from hostrisk.linear import LinearScorer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hostrisk.encoder import CascadeScorer, EncoderScorer
+    from hostrisk.linear import Scorer
 
 __all__ = [
     "ACCURATE", "CASCADE", "FAST", "Artifact", "Head", "bundled_path", "load_artifact",
@@ -68,7 +68,7 @@ class Artifact(NamedTuple):
     model_id: str
     manifest: Mapping[str, Any]
     tier: str
-    scorer: LinearScorer | EncoderScorer | CascadeScorer
+    scorer: Scorer
     kinds: tuple[Head, ...]
     targets: tuple[Head, ...]
     thresholds: Mapping[str, float]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["Classifier", "load", "score"]
+__all__ = ["Classifier", "load", "score", "source_of"]
 
 
 class Classifier:
@@ -42,6 +42,14 @@ class Classifier:
     def model_id(self) -> str:
         """Name of the model with a hash of all that it consists of."""
         return self.artifact.model_id
+
+    @property
+    def encoded_share(self) -> float | None:
+        """Share of the texts scored so far that an encoder read; None where nothing was scored."""
+        if self.artifact.tier != CASCADE:
+            return float(self.artifact.tier == ACCURATE)
+        scorer: Any = self.artifact.scorer
+        return scorer.encoded / scorer.rows if scorer.rows else None
 
     @overload
     def score(self, texts: str, *, threads: int = 1) -> float: ...
@@ -244,6 +252,14 @@ def load(
         name, own = _BUNDLED[str(model)]
         return Classifier(load_artifact(bundled_path(name), tier or own), policy)
     return Classifier(load_artifact(model, tier), policy)
+
+
+def source_of(artifact: Artifact) -> tuple[str, str]:
+    """Return the model and tier with which ``load`` finds an artifact again."""
+    for name, (folder, tier) in _BUNDLED.items():
+        if (artifact.path, artifact.tier) == (bundled_path(folder), tier):
+            return name, tier
+    return artifact.path, artifact.tier
 
 
 _bundled: Classifier | None = None

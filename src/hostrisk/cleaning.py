@@ -23,6 +23,8 @@ __all__ = ["Piece", "clean", "clean_pieces"]
 
 _LEAST_LEET = 4  # letters of a word that digits may stand in: "sh00t", not "1st" or "b4"
 _SPACES = re.compile(r"\s+")
+_LONGEST_WORD = 16  # looked for in spaced letters
+_STRAY = 2  # what a letter in no word costs beside a word
 _APOSTROPHES = dict.fromkeys(map(ord, "'\u2019"))
 _LINK_END = re.compile(r"\s|$")
 
@@ -95,9 +97,30 @@ def _write(token: Token, text: str, words: Collection[str]) -> str:
     if source.lower().translate(_APOSTROPHES) == folded:
         return source.lower()  # with the apostrophe of "don't", which folding leaves out
     has_digits = any("0" <= char <= "9" for char in source)
-    if has_digits and not (len(folded) >= _LEAST_LEET and folded in words):
+    if has_digits and not _is_known(folded, words):
         return source
-    return folded
+    was_spaced = len(source) >= 2 * len(folded) - 1 > 1 and folded not in words
+    return _segment(folded, words) if was_spaced else folded
+
+
+def _is_known(folded: str, words: Collection[str]) -> bool:
+    """Say whether a word, or the most of a longer one, is known: ``traitor`` of ``traitors``."""
+    if folded in words:
+        return len(folded) >= _LEAST_LEET
+    return any(folded[:end] in words for end in range(_LEAST_LEET + 1, len(folded)))
+
+
+def _segment(letters: str, words: Collection[str]) -> str:
+    """Return letters that were spaced out as the fewest known words; the rest stay single."""
+    best: list[tuple[int, str]] = [(0, "")]
+    for end in range(1, len(letters) + 1):
+        cost, found = best[-1]
+        choices = [(cost + _STRAY, f"{found} {letters[end - 1]}")]
+        for start in range(max(0, end - _LONGEST_WORD), end - 1):
+            if letters[start:end] in words:
+                choices.append((best[start][0] + 1, f"{best[start][1]} {letters[start:end]}"))
+        best.append(min(choices))
+    return best[-1][1].strip()
 
 
 @cache

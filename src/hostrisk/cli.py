@@ -112,7 +112,9 @@ def _check_number(_: click.Context, __: click.Parameter, value: float | None) ->
 
 
 _model_option = click.option(
-    "--model", metavar="PATH", help="Folder of the model to use (default: the bundled one)."
+    "--model",
+    metavar="MODEL",
+    help="default (fast), accurate or cascade, which come with hostrisk, or the folder of a model.",
 )
 _threshold_option = click.option(
     "--threshold",
@@ -299,6 +301,8 @@ def _report(scorer: Any, out: str | None) -> None:
     if out is not None:
         share = f" ({scorer.flagged / scorer.rows:.1%})" if scorer.rows else ""
         _note(f"{scorer.rows:,} rows, {scorer.flagged:,} flagged{share}, written to {out}")
+    if scorer.encoded_share is not None and 0 < scorer.encoded_share < 1:
+        _note(f"{scorer.encoded_share:.1%} of the texts were read by the encoder")
     if scorer.nulls:
         _note(f"{scorer.nulls:,} of {scorer.rows:,} texts are null and were left without a score")
 

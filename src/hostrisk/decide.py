@@ -10,6 +10,8 @@ from hostrisk.policy import NOBODY
 from hostrisk.records import Decision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hostrisk.artifact import Artifact, Head
     from hostrisk.policy import Policy
 
@@ -66,7 +68,7 @@ def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tu
 
 
 def _probabilities(
-    heads: tuple[Head, ...], sums: list[int], slots: int, allowed: tuple[str, ...]
+    heads: tuple[Head, ...], sums: Sequence[float], slots: int, allowed: tuple[str, ...]
 ) -> list[tuple[float, Head]]:
     root = max(slots, 1) ** 0.5
     found = [

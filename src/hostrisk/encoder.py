@@ -86,9 +86,7 @@ class Graph:
     @cached_property
     def words(self) -> frozenset[str]:
         """Whole words that have a piece of their own."""
-        return frozenset(
-            word for word in self._tokenizer.get_vocab() if not word.startswith("##")
-        )
+        return frozenset(word for word in self._tokenizer.get_vocab() if not word.startswith("##"))
 
     def _run(self, ids: Sequence[int]) -> list[float]:
         start, end = self._ends
@@ -228,9 +226,7 @@ class CascadeScorer:
             return None
         scores = memoryview(bytearray(data)).cast("d")
         valid = array.is_valid().to_pylist() if array.null_count else [True] * len(array)
-        unsure = [
-            at for at, value in enumerate(scores) if valid[at] and self.is_unsure(value)
-        ]
+        unsure = [at for at, value in enumerate(scores) if valid[at] and self.is_unsure(value)]
         self._count(len(scores), len(unsure))
         for at in unsure:
             scores[at] = probability(self.accurate.logit(array[at].as_py(), scores[at]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from hostrisk._reference import best_window
 from hostrisk.features import text_windows, token_features
@@ -19,7 +19,8 @@ from hostrisk.normalize import SIDE, fold
 from hostrisk.records import Span
 
 if TYPE_CHECKING:
-    from hostrisk.encoder import CascadeScorer, EncoderScorer
+    from hostrisk.encoder import EncoderScorer
+    from hostrisk.linear import Scorer
     from hostrisk.normalize import Token
 
 __all__ = ["Evidence", "find_evidence"]
@@ -35,7 +36,7 @@ class Evidence(NamedTuple):
     method: str
 
 
-def find_evidence(scorer: LinearScorer | EncoderScorer | CascadeScorer, text: str) -> Evidence:
+def find_evidence(scorer: Scorer, text: str) -> Evidence:
     """Take the logit of a text apart by the way in which its scorer came to it.
 
     Tokens on the same stretch of text are one span. Offsets count code points.
@@ -44,11 +45,10 @@ def find_evidence(scorer: LinearScorer | EncoderScorer | CascadeScorer, text: st
         return _add_up(scorer, text)
     from hostrisk.encoder import CascadeScorer
 
-    if not isinstance(scorer, CascadeScorer):
-        return _occlude(scorer, text)
-    if scorer.is_unsure(scorer.fast.score_one(text)):
-        return _occlude(scorer.accurate, text)
-    return _add_up(scorer.fast, text)
+    if isinstance(scorer, CascadeScorer):
+        is_read = scorer.is_unsure(scorer.fast.score_one(text))
+        return _occlude(scorer.accurate, text) if is_read else _add_up(scorer.fast, text)
+    return _occlude(cast("EncoderScorer", scorer), text)
 
 
 def _occlude(scorer: EncoderScorer, text: str) -> Evidence:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hostrisk.errors import HostriskError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-__all__ = ["LinearScorer", "features", "kernel_name"]
+__all__ = ["LinearScorer", "Scorer", "features", "in_threads", "kernel_name"]
 
 _FEW = 64  # so many texts are scored before NumPy has been imported
 _LEAST_CHUNK = 256
@@ -71,6 +71,22 @@ def features(texts: Sequence[str | None]) -> tuple[bytes, bytes]:
     """
     found: tuple[bytes, bytes] = _engine().features(texts)
     return found
+
+
+class Scorer(Protocol):
+    """What a classifier scores with, be it fast or accurate."""
+
+    def score_one(self, text: str) -> float:
+        """Return the probability of one text."""
+
+    def score_list(self, texts: Sequence[str | None], *, threads: int = 1) -> list[float | None]:
+        """Return the probabilities of texts, None for None."""
+
+    def score_arrow(self, array: Any) -> bytes | None:
+        """Return float64 probabilities of an Arrow string array; None if it takes no arrays."""
+
+    def head_sums(self, text: str) -> tuple[int, Sequence[float]]:
+        """Return the number of slots of the best window, and each head's sum over them."""
 
 
 class LinearScorer(NamedTuple):

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from hostrisk.artifact import bundled_path
-from hostrisk.classifier import load
+from hostrisk.classifier import load, source_of
 from hostrisk.errors import InputError, MissingExtraError, ModelError
 from hostrisk.features import SLOTS
 from hostrisk.linear import features
@@ -261,15 +260,14 @@ class HostriskClassifier(_TakesTexts, ClassifierMixin, BaseEstimator):  # type: 
         state: dict[str, Any] = dict(super().__getstate__())
         if "classifier_" in state:  # weights are mapped from their file, which pickle cannot do
             artifact = state["classifier_"].artifact
-            path = "default" if artifact.path == bundled_path() else artifact.path
-            state["classifier_"] = (path, artifact.model_id)
+            state["classifier_"] = (*source_of(artifact), artifact.model_id)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "classifier_" in state:
-            path, model_id = state["classifier_"]
-            self.classifier_ = load(path)
+            path, tier, model_id = state["classifier_"]
+            self.classifier_ = load(path, tier=tier)
             if self.classifier_.model_id != model_id:
                 raise ModelError(
                     f"the pickle was made with the model {model_id}, and {path} now holds "

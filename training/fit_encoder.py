@@ -1,0 +1,423 @@
+"""Train the accurate tier: ``python -m training.fit_encoder --data DIR --out DIR``.
+
+1. prepare   rows, groups and splits, as training.retrain does
+2. fine-tune one small encoder a seed, each without one fold of the train part, on labels and the
+             teacher's soft labels
+3. average   their weights (Wortsman et al. 2022, "Model soups")
+4. write     the graph with int8 weights and the word pieces that occur, checked against torch
+5. mix       with the fast model and calibrate, on what each encoder has not seen
+6. choose    thresholds, and the band of fast scores that the cascade sends to the encoder
+7. evaluate  on the test part, the case suite and attacks; export with the card
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from hostrisk.artifact import ACCURATE, FAST, Artifact, bundled_path, load_artifact
+from hostrisk.encoder import Graph
+from hostrisk.metrics import average_precision
+from hostrisk.policy import KINDS
+from training import retrain as retraining
+from training import sources
+from training.calibrate import choose_thresholds, fit_platt
+from training.encoder import HEADS, Encoder, Output, WordPieces, open_pretrained, predict
+from training.evaluate import evaluation_sets
+from training.export import export_encoder
+from training.fine_tune import Examples, encode_examples, fine_tune, head_labels
+from training.fit_linear import folds_of, repeatable
+from training.fit_teacher import choose_rows, mine, report_held_out
+from training.heads import measure_head
+from training.onnx_graph import write_graph
+
+__all__ = ["Held", "choose_band", "fit_mix", "main", "trim_pieces"]
+
+Floats = NDArray[np.float64]
+_ATTENTION_HEADS = 12
+_CHECKED = 1000
+_LEAST_SEEN = 3  # times that a word piece occurs, to be kept
+_LOST = 0.01  # average precision that the cascade may lose
+_STEPS = 40
+_LEAST_SHOWN = 5  # positives of a set, for its average precision to be told
+
+
+class Held(NamedTuple):
+    """Rows that their encoder has not seen, and what it and the fast model say of them."""
+
+    rows: NDArray[np.int64]
+    output: Output
+    fast: Floats
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.fit_encoder", description=__doc__)
+    parser.add_argument("--data", help="folder of the catalogue, labeled file, or dataset name")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
+    parser.add_argument("--fast", type=Path, default=Path(bundled_path()), help="fast model")
+    parser.add_argument("--config", type=Path, default=retraining.HERE / "config.toml")
+    parser.add_argument("--cache", type=Path, default=retraining.HERE.parent / ".cache")
+    parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    parser.add_argument("--steps", choices=("all", "tune", "export"), default="all",
+                        help="tune: only fine-tune, and keep the weights in the cache; "
+                             "export: only the rest, from weights kept there")  # fmt: skip
+    given = parser.parse_args()
+    config = retraining.load_config(given.config)
+    start = time.perf_counter()
+    prepared = retraining.prepare(given.data, config, given.cache)
+    kept = given.cache / "encoders"
+    if given.steps != "export":
+        _tune(prepared, config, given.cache, kept, given.jobs)
+    if given.steps != "tune":
+        artifact = build(prepared, config, given, kept)
+        print(f"{artifact.model_id} in {artifact.path}, {time.perf_counter() - start:.0f} s")
+
+
+# --- fine-tuning ---------------------------------------------------------------------------------
+
+
+def _tune(
+    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, jobs: int
+) -> None:
+    """Fine-tune one encoder a seed, in as many processes as ``jobs``, and keep their weights."""
+    kept.mkdir(parents=True, exist_ok=True)
+    joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(_tune_one)(prepared, config, cache, kept, seed)
+        for seed in range(config["encoder"]["seeds"])
+    )
+
+
+def _tune_one(
+    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, seed: int
+) -> None:
+    torch.set_num_threads(1)
+    settings, rows = config["encoder"], prepared.rows
+    labels = rows["label"].to_numpy()
+    soft = sources.read_soft_labels(rows).to_numpy(dtype=np.float64)
+    folds = folds_of(prepared.groups, settings["folds"], config["seed"])
+    train = np.flatnonzero((prepared.splits == "train") & (folds != seed))
+    labeled = train[labels[train] >= 0]
+    with repeatable():
+        chosen = choose_rows(
+            prepared, labeled, mine(prepared, labeled, config), settings, config["seed"] + seed
+        )
+    chosen = np.union1d(chosen, train[~np.isnan(soft[train])])
+    examples = encode_rows(prepared, config, WordPieces(open_pretrained(settings["body"], cache)))
+    held = held_rows(prepared, folds, seed)
+    model = fine_tune(
+        open_pretrained(settings["body"], cache), examples(chosen), examples(held), settings,
+        seed=config["seed"] + seed,
+        judge=lambda found: average_precision(labels[held], found),
+    )  # fmt: skip
+    torch.save(model.state_dict(), kept / f"{seed}.pt")
+
+
+def held_rows(
+    prepared: retraining.Prepared, folds: NDArray[np.int64], fold: int
+) -> NDArray[np.int64]:
+    """Return the rows of one fold of the train part that were read by the policy."""
+    read = prepared.rows["source"].str.endswith("_violence").to_numpy()
+    if not read.any():
+        read = np.ones(len(read), dtype=bool)
+    labeled = (prepared.rows["label"] >= 0).to_numpy()
+    return np.flatnonzero((prepared.splits == "train") & labeled & read & (folds == fold))
+
+
+def encode_rows(
+    prepared: retraining.Prepared, config: Mapping[str, Any], pieces: WordPieces
+) -> Any:
+    """Return a function from row numbers to examples: labels softened by the teacher's word."""
+    settings, rows = config["encoder"], prepared.rows
+    labels = rows["label"].to_numpy().astype(np.float64)
+    soft = sources.read_soft_labels(rows).to_numpy(dtype=np.float64)
+    share = np.where(np.isnan(soft), 0.0, settings["share"])
+    targets = np.where(labels < 0, soft, (1 - share) * labels + share * np.nan_to_num(soft))
+    weights = rows["source"].map(settings["weights"]).fillna(1.0).to_numpy(np.float64)
+    heads = head_labels(labels, rows["kind"].tolist(), rows["targets"].tolist())
+
+    def take(at: NDArray[np.int64]) -> Examples:
+        encoded = encode_examples(rows["text"].iloc[at].tolist(), pieces, settings["longest"])
+        return Examples(encoded, targets[at], weights[at], heads[at])
+
+    return take
+
+
+# --- graph ---------------------------------------------------------------------------------------
+
+
+def average(folder: Path, paths: list[Path]) -> Encoder:
+    """Return an encoder with the mean of several weights."""
+    model = Encoder(folder)
+    states = [torch.load(path, weights_only=True) for path in paths]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
+    model.load_state_dict(mean)
+    model.eval()
+    return model
+
+
+def trim_pieces(data: bytes, encoded: list[list[int]]) -> tuple[bytes, NDArray[np.int64]]:
+    """Return the tokenizer with only the word pieces that occur, and their former numbers.
+
+    Single characters and the special pieces stay, so that every word can still be spelled.
+    """
+    tokenizer = json.loads(data)
+    vocabulary = tokenizer["model"]["vocab"]
+    seen = Counter(piece for ids in encoded for piece in ids)
+    special = {token["content"] for token in tokenizer["added_tokens"]}
+    kept = sorted(
+        number
+        for word, number in vocabulary.items()
+        if seen[number] >= _LEAST_SEEN or len(word.removeprefix("##")) == 1 or word in special
+    )
+    numbers = {former: number for number, former in enumerate(kept)}
+    tokenizer["model"]["vocab"] = {
+        word: numbers[former]
+        for word, former in sorted(vocabulary.items(), key=lambda pair: pair[1])
+        if former in numbers
+    }
+    for token in tokenizer["added_tokens"]:
+        token["id"] = numbers[token["id"]]
+    for token in tokenizer["post_processor"].get("special_tokens", {}).values():
+        token["ids"] = [numbers[former] for former in token["ids"]]
+    tokenizer["padding"] = tokenizer["truncation"] = None
+    return json.dumps(tokenizer, ensure_ascii=False).encode(), np.array(kept)
+
+
+def _write(
+    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, model: Encoder
+) -> tuple[bytes, bytes]:
+    """Return the graph and the tokenizer, after saying how far they are from torch."""
+    settings = config["encoder"]
+    folder = open_pretrained(settings["body"], cache)
+    texts = prepared.rows["text"][prepared.splits == "train"].tolist()
+    encoded = WordPieces(folder).encode(texts, 1 << 20)
+    pieces, kept = trim_pieces((folder / "tokenizer.json").read_bytes(), encoded)
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    graph = write_graph(weights, kept, longest=settings["longest"], heads=_ATTENTION_HEADS)
+    print(f"{len(kept):,} word pieces, graph of {len(graph) / 1e6:.1f} MB")
+    return graph, pieces
+
+
+def check_graph(
+    graph: Graph, model: Encoder, texts: list[str], labels: NDArray[Any], pieces: WordPieces
+) -> dict[str, float]:
+    """Return how far the int8 graph is from the float model on texts."""
+    exact = predict(model, pieces.encode(texts, 128)).main
+    rounded = np.array([graph.logits(text)[0] for text in texts])
+    found = {
+        "texts": len(texts),
+        "average_precision_float": average_precision(labels, exact),
+        "average_precision_int8": average_precision(labels, rounded),
+        "correlation": float(np.corrcoef(exact, rounded)[0, 1]),
+    }
+    return {name: round(value, 5) for name, value in found.items()}
+
+
+# --- mix, thresholds and band --------------------------------------------------------------------
+
+
+def fit_mix(
+    held: Held, labels: NDArray[Any], natural: NDArray[np.bool_]
+) -> tuple[dict[str, float], Floats]:
+    """Return the weights of the two logits and the bias, and the mixed logits.
+
+    Logistic regression on all rows held out gives the ratio, Platt scaling on those of the natural
+    source the scale and the bias.
+    """
+    both = np.column_stack([held.output.main, held.fast])
+    model = LogisticRegression(C=1e6, max_iter=1000).fit(both, labels)
+    ratio = np.maximum(model.coef_[0], 0.0)
+    mixed = both @ ratio
+    slope, intercept = fit_platt(mixed[natural], labels[natural])
+    shares = {"encoder": slope * ratio[0], "fast": slope * ratio[1], "bias": intercept}
+    return {name: float(value) for name, value in shares.items()}, slope * mixed + intercept
+
+
+def choose_band(
+    fast: Floats, accurate: Floats, labels: NDArray[Any], lost: float = _LOST
+) -> dict[str, float]:
+    """Return the band of fast probabilities that the encoder must read, as narrow as may be.
+
+    The lower end is the highest with which average precision is at most ``lost`` below that of
+    reading everything; then the upper end the lowest.
+    """
+    whole = average_precision(labels, accurate)
+
+    def quality(low: float, high: float) -> float:
+        inside = (fast >= low) & (fast <= high)
+        return average_precision(labels, np.where(inside, accurate, fast))
+
+    steps = np.quantile(fast, np.linspace(0, 1, 10 * _STEPS + 1))
+    low = max((x for x in steps if quality(x, 1.0) >= whole - lost), default=0.0)
+    uppers = np.quantile(fast[fast >= low], np.linspace(1, 0, _STEPS))
+    high = min((x for x in uppers if quality(low, x) >= whole - lost), default=1.0)
+    high = 1.0 if quality(low, high) < whole - lost or high >= fast.max() else high
+    inside = (fast >= low) & (fast <= high)
+    return {
+        "low": float(low),
+        "high": float(high),
+        "share": round(float(inside.mean()), 4),
+        "average_precision": round(quality(low, high), 4),
+        "average_precision_accurate": round(whole, 4),
+        "average_precision_fast": round(average_precision(labels, fast), 4),
+    }
+
+
+def _fit_heads(held: Held, truth: Floats) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the heads with thresholds of the best F1 on rows held out, and their figures."""
+    listed, figures = [], {}
+    for column, name in enumerate(HEADS):
+        known = ~np.isnan(truth[:, column])
+        labels, logits = truth[known, column] == 1, held.output.heads[known, column]
+        threshold, figures[name] = measure_head(labels, logits)
+        listed.append({"name": name, "scale": 1.0, "bias": 0.0, "threshold": threshold})
+    return listed, figures
+
+
+def build(
+    prepared: retraining.Prepared, config: Mapping[str, Any], given: Any, kept: Path
+) -> Artifact:
+    """Do all that follows fine-tuning and return the artifact."""
+    settings, rows = config["encoder"], prepared.rows
+    labels = rows["label"].to_numpy()
+    paths = [kept / f"{seed}.pt" for seed in range(settings["seeds"])]
+    folder = open_pretrained(settings["body"], given.cache)
+    model = average(folder, paths)
+    encoder = _write(prepared, config, given.cache, model)
+    fast = load_artifact(given.fast)
+    held = _held_out(prepared, config, given, folder, paths, fast)
+    truth = labels[held.rows]
+    found = np.full(len(rows), np.nan)
+    found[held.rows] = held.output.main
+    by_source = report_held_out(rows, labels, found, held.rows)
+    natural = rows["source"].to_numpy()[held.rows] == config["calibration"]["source"]
+    if truth[natural].sum() < 20:
+        natural = np.ones(len(truth), dtype=bool)
+    mix, mixed = fit_mix(held, truth, natural)
+    scores, quick = _sigmoid(mixed), _sigmoid(held.fast)
+    for name, values in (("encoder", held.output.main), ("fast", held.fast), ("mixed", mixed)):
+        print(f"  held out, natural: {name:<8} AP "
+              f"{average_precision(truth[natural], values[natural]):.3f}")  # fmt: skip
+    band = choose_band(quick[natural], scores[natural], truth[natural])
+    print(f"  mix {mix}\n  band {band}")
+    heads = head_labels(truth, rows["kind"].iloc[held.rows].tolist(),
+                        rows["targets"].iloc[held.rows].tolist())  # fmt: skip
+    listed, figures = _fit_heads(held, heads)
+    kinds = len(KINDS)
+    graph = Graph(*encoder, window=settings["longest"], stride=96, columns=1 + len(HEADS))
+    sample = np.random.default_rng(0).choice(
+        held.rows, min(_CHECKED, len(held.rows)), replace=False
+    )
+    checked = check_graph(graph, model, rows["text"].iloc[sample].tolist(), labels[sample],
+                          WordPieces(folder))  # fmt: skip
+    print(f"  int8 against float: {checked}")
+    thresholds = choose_thresholds(scores[natural], truth[natural])
+    manifest = {
+        **{key: fast.manifest[key] for key in ("main", "calibration", "heads", "thresholds")},
+        "name": ACCURATE,
+        "made_by": fast.manifest["made_by"],
+        "fast": fast.model_id,
+        "training": dict(config),
+        "data": fast.manifest["data"],
+        "encoder": {
+            "from": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
+            "window": settings["longest"],
+            "stride": 96,
+            "kinds": listed[:kinds],
+            "targets": listed[kinds:],
+            "mix": mix,
+            "band": band,
+            "thresholds": thresholds,
+        },
+        "metrics": {"heads": figures, "held_out": by_source, "int8": checked},
+    }
+    weights = (Path(fast.path) / "weights.safetensors").read_bytes()
+
+    def evaluate(artifact: Artifact) -> dict[str, Any]:
+        return evaluate_tiers(artifact, prepared, band, given.jobs)
+
+    return export_encoder(given.out, manifest, weights, encoder, evaluate)
+
+
+def evaluate_tiers(
+    artifact: Artifact, prepared: retraining.Prepared, band: Mapping[str, float], threads: int
+) -> dict[str, Any]:
+    """Return the figures of the accurate tier, and what the cascade keeps of its precision."""
+    rows = retraining.labeled_test(prepared)
+    texts, labels = rows["text"].tolist(), rows["label"].to_numpy()
+    quick = np.array(load_artifact(artifact.path, FAST).scorer.score_list(texts), dtype=np.float64)
+    scores = np.array(artifact.scorer.score_list(texts, threads=threads), dtype=np.float64)
+    inside = (quick >= band["low"]) & (quick <= band["high"])
+    mixed = np.where(inside, scores, quick)
+    cascade = {}
+    for name, at in evaluation_sets(rows).items():
+        if labels[at].sum() >= _LEAST_SHOWN:
+            values = {"fast": quick, "cascade": mixed, "accurate": scores}
+            cascade[name] = {"rows": len(at), "share": round(float(inside[at].mean()), 4)} | {
+                key: round(average_precision(labels[at], value[at]), 4)
+                for key, value in values.items()
+            }
+    found = retraining.evaluate(artifact, prepared, scores=scores)
+    return {**found, "cascade": cascade}
+
+
+def _held_out(
+    prepared: retraining.Prepared,
+    config: Mapping[str, Any],
+    given: Any,
+    folder: Path,
+    paths: list[Path],
+    fast: Artifact,
+) -> Held:
+    """Return what each encoder says of the fold it did not see, and the fast model out of fold."""
+    folds = folds_of(prepared.groups, config["encoder"]["folds"], config["seed"])
+    examples = encode_rows(prepared, config, WordPieces(folder))
+    places, outputs = [], []
+    for seed, path in enumerate(paths):
+        at = held_rows(prepared, folds, seed)
+        model = average(folder, [path])
+        outputs.append(predict(model, examples(at).pieces, watch=_watch))
+        places.append(at)
+    rows = np.concatenate(places)
+    output = Output(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
+    return Held(rows, output, _fast_out_of_fold(prepared, config, given.jobs, fast)[rows])
+
+
+def _fast_out_of_fold(
+    prepared: retraining.Prepared, config: Mapping[str, Any], jobs: int, fast: Artifact
+) -> Floats:
+    with repeatable():
+        logits = retraining.out_of_fold_logits(prepared, config, jobs)
+    calibration = fast.manifest["calibration"]
+    found: Floats = calibration["slope"] * logits + calibration["intercept"]
+    return found
+
+
+def _watch(batches: list[Any]) -> Iterator[Any]:
+    return iter(tqdm(batches, desc="held out", mininterval=10))
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return 1 / (1 + np.exp(-logits))
+
+
+if __name__ == "__main__":
+    main()
