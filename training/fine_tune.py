@@ -40,6 +40,15 @@ class Examples(NamedTuple):
         pieces = [self.pieces[row] for row in rows]
         return Examples(pieces, self.targets[rows], self.weights[rows], self.heads[rows])
 
+    def join(self, other: Examples) -> Examples:
+        """Return both."""
+        return Examples(
+            self.pieces + other.pieces,
+            np.concatenate([self.targets, other.targets]),
+            np.concatenate([self.weights, other.weights]),
+            np.concatenate([self.heads, other.heads]),
+        )
+
 
 def head_labels(
     labels: NDArray[Any], kinds: Sequence[str | None], targets: Sequence[frozenset[str]]

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -55,11 +56,20 @@ _LEAST_SHOWN = 5  # positives of a set, for its average precision to be told
 
 
 class Held(NamedTuple):
-    """Rows that their encoder has not seen, and what it and the fast model say of them."""
+    """Rows that their encoder has not seen, and what it and the fast model say of them.
+
+    ``judged`` marks those of natural sources; the others are positives for the heads.
+    """
 
     rows: NDArray[np.int64]
+    judged: NDArray[np.bool_]
     output: Output
     fast: Floats
+
+    def take(self, mask: NDArray[np.bool_]) -> Held:
+        """Return some of the rows."""
+        output = Output(self.output.main[mask], self.output.heads[mask])
+        return Held(self.rows[mask], self.judged[mask], output, self.fast[mask])
 
 
 def main() -> None:
@@ -115,11 +125,14 @@ def _tune_one(
             prepared, labeled, mine(prepared, labeled, config), settings, config["seed"] + seed
         )
     chosen = np.union1d(chosen, train[~np.isnan(soft[train])])
-    examples = encode_rows(prepared, config, WordPieces(open_pretrained(settings["body"], cache)))
+    pieces = WordPieces(open_pretrained(settings["body"], cache))
+    examples = encode_rows(prepared, config, pieces)
     held = held_rows(prepared, folds, seed)
+    variants = encode_variants(rows.iloc[train], config, pieces)
+    print(f"seed {seed}: {len(chosen):,} rows and {len(variants.pieces):,} variants", flush=True)
     model = fine_tune(
-        open_pretrained(settings["body"], cache), examples(chosen), examples(held), settings,
-        seed=config["seed"] + seed,
+        open_pretrained(settings["body"], cache), examples(chosen).join(variants), examples(held),
+        settings, seed=config["seed"] + seed,
         judge=lambda found: average_precision(labels[held], found),
     )  # fmt: skip
     torch.save(model.state_dict(), kept / f"{seed}.pt")
@@ -128,12 +141,12 @@ def _tune_one(
 def held_rows(
     prepared: retraining.Prepared, folds: NDArray[np.int64], fold: int
 ) -> NDArray[np.int64]:
-    """Return the rows of one fold of the train part that were read by the policy."""
-    read = prepared.rows["source"].str.endswith("_violence").to_numpy()
-    if not read.any():
-        read = np.ones(len(read), dtype=bool)
+    """Return the labeled rows of one fold of the train part that quality is judged by."""
+    judged = prepared.rows["source"].str.endswith("_violence").to_numpy()
+    if not judged.any():  # no catalogue: what the user gave must do
+        judged = np.ones(len(judged), dtype=bool)
     labeled = (prepared.rows["label"] >= 0).to_numpy()
-    return np.flatnonzero((prepared.splits == "train") & labeled & read & (folds == fold))
+    return np.flatnonzero((prepared.splits == "train") & labeled & judged & (folds == fold))
 
 
 def encode_rows(
@@ -153,6 +166,19 @@ def encode_rows(
         return Examples(encoded, targets[at], weights[at], heads[at])
 
     return take
+
+
+def encode_variants(train: pd.DataFrame, config: Mapping[str, Any], pieces: WordPieces) -> Examples:
+    """Return the variants of the rows given, with what the teacher says of them."""
+    variants = sources.read_variants(train)
+    encoded = encode_examples(variants["text"].tolist(), pieces, config["encoder"]["longest"])
+    count = len(variants)
+    return Examples(
+        encoded,
+        variants["soft"].to_numpy(np.float64),
+        np.full(count, config["encoder"]["variant_weight"]),
+        np.full((count, len(HEADS)), np.nan),
+    )
 
 
 # --- graph ---------------------------------------------------------------------------------------
@@ -281,8 +307,12 @@ def choose_band(
     }
 
 
-def _fit_heads(held: Held, truth: Floats) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _fit_heads(held: Held, rows: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the heads with thresholds of the best F1 on rows held out, and their figures."""
+    table = rows.iloc[held.rows]
+    truth = head_labels(
+        table["label"].to_numpy(), table["kind"].tolist(), table["targets"].tolist()
+    )
     listed, figures = [], {}
     for column, name in enumerate(HEADS):
         known = ~np.isnan(truth[:, column])
@@ -303,7 +333,9 @@ def build(
     model = average(folder, paths)
     encoder = _write(prepared, config, given.cache, model)
     fast = load_artifact(given.fast)
-    held = _held_out(prepared, config, given, folder, paths, fast)
+    every = _held_out(prepared, config, given, folder, paths, fast)
+    listed, figures = _fit_heads(every, rows)
+    held = every.take(every.judged)
     truth = labels[held.rows]
     found = np.full(len(rows), np.nan)
     found[held.rows] = held.output.main
@@ -318,9 +350,6 @@ def build(
               f"{average_precision(truth[natural], values[natural]):.3f}")  # fmt: skip
     band = choose_band(quick[natural], scores[natural], truth[natural])
     print(f"  mix {mix}\n  band {band}")
-    heads = head_labels(truth, rows["kind"].iloc[held.rows].tolist(),
-                        rows["targets"].iloc[held.rows].tolist())  # fmt: skip
-    listed, figures = _fit_heads(held, heads)
     kinds = len(KINDS)
     graph = Graph(*encoder, window=settings["longest"], stride=96, columns=1 + len(HEADS))
     sample = np.random.default_rng(0).choice(
@@ -390,15 +419,19 @@ def _held_out(
     """Return what each encoder says of the fold it did not see, and the fast model out of fold."""
     folds = folds_of(prepared.groups, config["encoder"]["folds"], config["seed"])
     examples = encode_rows(prepared, config, WordPieces(folder))
-    places, outputs = [], []
+    positive = (prepared.rows["label"] == 1).to_numpy() & (prepared.splits == "train")
+    places, judged, outputs = [], [], []
     for seed, path in enumerate(paths):
-        at = held_rows(prepared, folds, seed)
+        own = held_rows(prepared, folds, seed)
+        at = np.union1d(own, np.flatnonzero(positive & (folds == seed)))
+        judged.append(np.isin(at, own))
         model = average(folder, [path])
         outputs.append(predict(model, examples(at).pieces, watch=_watch))
         places.append(at)
     rows = np.concatenate(places)
     output = Output(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
-    return Held(rows, output, _fast_out_of_fold(prepared, config, given.jobs, fast)[rows])
+    quick = _fast_out_of_fold(prepared, config, given.jobs, fast)
+    return Held(rows, np.concatenate(judged), output, quick[rows])
 
 
 def _fast_out_of_fold(

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -27,11 +28,12 @@ from tqdm import tqdm
 from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
-from training.encoder import WordPieces, open_pretrained, predict
+from training.augment import augment
+from training.encoder import Encoder, WordPieces, open_pretrained, predict
 from training.fine_tune import Examples, encode_examples, fine_tune, head_labels
 from training.fit_linear import fit, folds_of, repeatable, unit_rows
 
-__all__ = ["choose_rows", "main", "report_held_out", "teach"]
+__all__ = ["choose_rows", "main", "report_held_out", "tell", "tune"]
 
 _TEMPLATES = ("hatecheck", "hatemoji_build", "hatemoji_check")
 
@@ -111,24 +113,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=sources.TEACHER)
     parser.add_argument("--config", type=Path, default=retraining.HERE / "config.toml")
     parser.add_argument("--cache", type=Path, default=retraining.HERE.parent / ".cache")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--save", type=Path, help="also save the encoder's weights to this file")
+    parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    parser.add_argument("--steps", choices=("all", "tune", "tell"), default="all",
+                        help="tune: only fine-tune, and keep the weights in the cache; "
+                             "tell: only the rest, from weights kept there")  # fmt: skip
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
     config = retraining.load_config(given.config)
     prepared = retraining.prepare(given.data, config, given.cache)
-    teach(prepared, config, given.out, given.cache, given.save)
+    kept = given.cache / "teacher.pt"
+    if given.steps != "tell":
+        torch.set_num_threads(given.jobs)
+        tune(prepared, config, given.cache, kept)
+    if given.steps != "tune":
+        tell(prepared, config, given.cache, kept, given.jobs).to_parquet(
+            given.out, index=False, compression="zstd"
+        )
 
 
-def teach(
-    prepared: retraining.Prepared,
-    config: Mapping[str, Any],
-    out: Path,
-    cache: Path,
-    save: Path | None = None,
-) -> None:
-    """Fit the encoder, say how well it does on the fold held out, and write its soft labels."""
-    start = time.perf_counter()
+def tune(prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path) -> None:
+    """Fine-tune the teacher, say how well it does on the fold held out, and keep its weights."""
     settings, rows = config["teacher"], prepared.rows
     labels = rows["label"].to_numpy()
     train = np.flatnonzero((prepared.splits == "train") & (labels >= 0))
@@ -153,37 +156,71 @@ def teach(
         folder, take(chosen), take(held), settings, seed=config["seed"],
         judge=lambda found: average_precision(labels[held], found),
     )  # fmt: skip
-    if save is not None:
-        torch.save(model.state_dict(), save)
-    told = _told(prepared, labels, logits, settings, config["seed"])
-    encoded = encode_examples(rows["text"].iloc[told].tolist(), pieces, settings["longest"])
-    soft = np.full(len(rows), np.nan)
-    soft[told] = predict(
-        model, encoded, watch=lambda them: tqdm(them, desc="soft labels", mininterval=10)
-    ).main
-    seen = told[(folds[told] == 0) & (labels[told] >= 0)]
-    report_held_out(rows, labels, soft, seen)
-    table = pd.DataFrame(
-        {"id": rows["id"].iloc[told], "logit": np.clip(np.rint(soft[told] * 10), -127, 127)}
+    torch.save(model.state_dict(), kept)
+    found = np.full(len(rows), np.nan)
+    found[held] = predict(model, take(held).pieces).main
+    report_held_out(rows, labels, found, held)
+
+
+def tell(
+    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, jobs: int
+) -> pd.DataFrame:
+    """Return ids and logits, tenfold and rounded, of the texts chosen and of their variants."""
+    start = time.perf_counter()
+    texts = _told(prepared, config)
+    parts = [texts.iloc[number::jobs] for number in range(jobs)]
+    done = joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(_tell_some)(part["text"].tolist(), config, cache, kept) for part in parts
     )
-    table.astype({"logit": "int8"}).to_parquet(out, index=False, compression="zstd")
-    print(f"{len(told):,} soft labels in {out}, {time.perf_counter() - start:.0f} s")
+    logits = np.clip(np.rint(np.concatenate(done) * 10), -127, 127).astype(np.int8)
+    table = pd.DataFrame({"id": pd.concat(parts)["id"].to_numpy(), "logit": logits})
+    print(f"{len(table):,} soft labels, {time.perf_counter() - start:.0f} s")
+    return table.sort_values("id", ignore_index=True)
 
 
-def _told(
-    prepared: retraining.Prepared,
-    labels: NDArray[Any],
-    logits: NDArray[np.float64],
-    settings: Mapping[str, Any],
-    seed: int,
-) -> NDArray[np.int64]:
-    """Return the texts that get soft labels: all read, the most violent-looking, some others."""
+def _tell_some(
+    texts: list[str], config: Mapping[str, Any], cache: Path, kept: Path
+) -> NDArray[np.float64]:
+    torch.set_num_threads(1)
+    settings = config["teacher"]
+    folder = open_pretrained(settings["body"], cache)
+    model = Encoder(folder)
+    model.load_state_dict(torch.load(kept, weights_only=True))
+    encoded = encode_examples(texts, WordPieces(folder), settings["longest"])
+    logits: NDArray[np.float64] = predict(
+        model, encoded, watch=lambda them: tqdm(them, desc="soft labels", mininterval=30)
+    ).main
+    return logits
+
+
+def _told(prepared: retraining.Prepared, config: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the texts that get soft labels.
+
+    All that was read or written, the most violent-looking, some others; and variants of what is
+    violent or looks most so.
+    """
+    settings = config["teacher"]
+    labels = prepared.rows["label"].to_numpy()
+    with repeatable():
+        logits = mine(
+            prepared, np.flatnonzero((prepared.splits == "train") & (labels >= 0)), config
+        )
     rows = np.flatnonzero(prepared.splits == "train")
-    table = prepared.rows.iloc[rows]
-    drawn = np.random.default_rng(seed + 1).random(len(rows))
-    read = (table["source"].str.endswith("_violence") | (table["source"] == "written")).to_numpy()
-    looks = logits[rows] > np.quantile(logits[rows], 1 - settings["told_share"])
-    return rows[read | (labels[rows] == 1) | looks | (drawn < settings["told_random_share"])]
+    drawn = np.random.default_rng(config["seed"] + 1).random(len(rows))
+    source = prepared.rows["source"].iloc[rows]
+    read = (source.str.endswith("_violence") | (source == "written")).to_numpy()
+    rank = pd.Series(logits[rows]).rank(pct=True, ascending=False).to_numpy()
+    chosen = (
+        read
+        | (labels[rows] == 1)
+        | (rank < settings["told_share"])
+        | (drawn < settings["told_random_share"])
+    )
+    template = source.isin(_TEMPLATES).to_numpy()
+    varied = ~template & ((labels[rows] == 1) | (rank < settings["varied_share"]))
+    own = prepared.rows.iloc[rows[chosen]][["id", "text"]]
+    calm = sources.calm_texts(prepared.rows.iloc[rows])
+    return pd.concat([own, augment(prepared.rows.iloc[rows[varied]], calm)], ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -54,11 +54,12 @@ class _Graph:
         ]
         return self.add("DynamicQuantizeMatMul", inputs, name, _FUSED)
 
-    def skip_norm(self, given: str, skip: str, scale: Floats, shift: Floats, name: str) -> str:
+    def norm(self, given: str, gain: Floats, shift: Floats, name: str) -> str:
+        """Add layer normalization."""
         inputs = [
-            given, skip, self.constant(f"{name}.gain", scale), self.constant(f"{name}.shift", shift)
+            given, self.constant(f"{name}.gain", gain), self.constant(f"{name}.shift", shift)
         ]  # fmt: skip
-        return self.add("SkipLayerNormalization", inputs, name, _FUSED, epsilon=_EPSILON)
+        return self.add("LayerNormalization", inputs, name, axis=-1, epsilon=_EPSILON)
 
 
 def write_graph(
@@ -118,11 +119,8 @@ def _embed(
     graph.constant("zero", np.array([0], dtype=np.int64))
     graph.add("Slice", ["places", "zero", "length", "zero"], "here")
     graph.add("Add", ["words", "here"], "placed")
-    gain = graph.constant("embedded.gain", weights[f"{prefix}.LayerNorm.weight"])
-    shift = graph.constant("embedded.shift", weights[f"{prefix}.LayerNorm.bias"])
-    return graph.add(
-        "LayerNormalization", ["placed", gain, shift], "embedded", axis=-1, epsilon=_EPSILON
-    )
+    gain, shift = weights[f"{prefix}.LayerNorm.weight"], weights[f"{prefix}.LayerNorm.bias"]
+    return graph.norm("placed", gain, shift, "embedded")
 
 
 def _layer(
@@ -130,26 +128,27 @@ def _layer(
 ) -> str:
     prefix, name = f"body.encoder.layer.{layer}", f"layer{layer}"
 
-    def dense(given: str, part: str, output: str) -> str:
-        weight, bias = weights[f"{prefix}.{part}.weight"].T, weights[f"{prefix}.{part}.bias"]
+    def dense(given: str, parts: list[str], output: str) -> str:
+        weight = np.concatenate([weights[f"{prefix}.{part}.weight"] for part in parts]).T
+        bias = np.concatenate([weights[f"{prefix}.{part}.bias"] for part in parts])
         return graph.dense(given, weight, bias, f"{name}.{output}")
 
     def norm(given: str, part: str, skip: str, output: str) -> str:
+        # Not the fused operator of both, which takes eight times as long.
+        both = graph.add("Add", [given, skip], f"{name}.{output}.sum")
         gain, shift = weights[f"{prefix}.{part}.weight"], weights[f"{prefix}.{part}.bias"]
-        return graph.skip_norm(given, skip, gain, shift, f"{name}.{output}")
+        return graph.norm(both, gain, shift, f"{name}.{output}")
 
-    query, key, value = (
-        dense(states, f"attention.self.{part}", part) for part in ("query", "key", "value")
-    )
-    mixed = graph.add(
-        "MultiHeadAttention", [query, key, value], f"{name}.mixed", _FUSED,
-        num_heads=heads,
-    )  # fmt: skip
-    out = dense(mixed, "attention.output.dense", "out")
+    parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
+    packed = dense(states, parts, "packed")
+    split = [f"{name}.{part}" for part in ("query", "key", "value")]
+    graph.nodes.append(helper.make_node("Split", [packed], split, name=f"{name}.split", axis=2))
+    mixed = graph.add("MultiHeadAttention", split, f"{name}.mixed", _FUSED, num_heads=heads)
+    out = dense(mixed, ["attention.output.dense"], "out")
     states = norm(out, "attention.output.LayerNorm", states, "attended")
-    inner = dense(states, "intermediate.dense", "inner")
+    inner = dense(states, ["intermediate.dense"], "inner")
     inner = graph.add("Gelu", [inner], f"{name}.gelu", _FUSED)
-    outer = dense(inner, "output.dense", "outer")
+    outer = dense(inner, ["output.dense"], "outer")
     return norm(outer, "output.LayerNorm", states, "states")
 
 

@@ -143,13 +143,21 @@ def _training_part(prepared: Prepared, config: dict[str, Any]) -> tuple[_Part, N
     weights = np.where(labels < 0, weights * settings["unlabeled_weight"], weights)
     rows = np.flatnonzero((prepared.splits == "train") & ~np.isnan(targets) & (weights > 0))
     copied, spelled = _spell(prepared.rows["text"], labels, rows, config)
-    every = np.concatenate([rows, copied])
+    variants = sources.read_variants(prepared.rows[prepared.splits == "train"])
+    varied = variants["row"].to_numpy(dtype=np.int64)
+    every = np.concatenate([rows, copied, varied])
+    shares = np.repeat(
+        [1.0, config["spelling"]["weight"], settings["variant_weight"]],
+        [len(rows), len(copied), len(varied)],
+    )
     return (
         _Part(
-            vstack([prepared.features[rows], spelled]).tocsr(),
-            np.concatenate([labels[rows], np.full(len(copied), -1)]),  # no label of their own
-            targets[every],
-            np.concatenate([weights[rows], config["spelling"]["weight"] * weights[copied]]),
+            vstack(
+                [prepared.features[rows], spelled, feature_matrix(variants["text"].tolist())]
+            ).tocsr(),
+            np.where(np.arange(len(every)) < len(rows), labels[every], -1),  # else none of its own
+            np.concatenate([targets[rows], targets[copied], variants["soft"]]),
+            shares * weights[every],
             prepared.groups[every],
         ),
         every,

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from training.augment import augment
 from training.labels import map_kind, map_targets
 
 __all__ = ["CASES", "data_hashes", "find_data", "read_catalogue", "read_written"]
@@ -27,6 +28,7 @@ CASES = ROOT / "data" / "cases"
 TEACHER = ROOT / "data" / "labels" / "teacher.parquet"
 READINGS = ROOT / "data" / "labels" / "readings.csv"
 COLUMNS = ["id", "text", "label", "kind", "targets", "source", "origin", "template", "lang"]
+CALM = ("tweeteval", "disaster_tweets", "gothic_fiction", "cad")
 ENVIRONMENT = "HOSTRISK_DATA"
 _FILES = (".csv", ".jsonl", ".ndjson", ".parquet")
 _DATASET_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -163,10 +165,32 @@ def apply_readings(rows: pd.DataFrame) -> pd.DataFrame:
 
 def read_soft_labels(rows: pd.DataFrame) -> pd.Series:
     """Return the probabilities that training/fit_teacher.py gave to rows, NaN where it did not."""
-    if not TEACHER.exists():
-        return pd.Series(float("nan"), index=rows.index)
-    told = pd.read_parquet(TEACHER).drop_duplicates("id").set_index("id")["logit"]
+    told = _read_teacher()
     return 1 / (1 + (-rows["id"].map(told) / 10).map(math.exp, na_action="ignore"))
+
+
+def read_variants(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the variants of rows that the teacher judged: ``id``, ``text``, ``row``, ``soft``.
+
+    :param rows: the train part, the only one that has any.
+    """
+    told = _read_teacher()
+    sources_of = {name.partition("~")[0] for name in told.index if "~" in name}
+    varied = augment(rows[rows["id"].isin(sources_of)], calm_texts(rows))
+    varied = varied[varied["id"].isin(told.index)].reset_index(drop=True)
+    return varied.assign(soft=read_soft_labels(varied))
+
+
+def _read_teacher() -> pd.Series:
+    if not TEACHER.exists():
+        return pd.Series([], index=pd.Index([], dtype=object), dtype="int8")
+    return pd.read_parquet(TEACHER).drop_duplicates("id").set_index("id")["logit"]
+
+
+def calm_texts(rows: pd.DataFrame) -> list[str]:
+    """Return short texts of news, fiction and chat, which variants of other posts are made with."""
+    calm = rows["source"].isin(CALM) & (rows["label"] == 0) & (rows["text"].str.len() < 200)
+    return rows.loc[calm, "text"].tolist()
 
 
 def data_hashes(paths: Iterable[Path]) -> dict[str, str]:

@@ -115,11 +115,12 @@ def _segment(letters: str, words: Collection[str]) -> str:
     best: list[tuple[int, str]] = [(0, "")]
     for end in range(1, len(letters) + 1):
         cost, found = best[-1]
-        choices = [(cost + _STRAY, f"{found} {letters[end - 1]}")]
-        for start in range(max(0, end - _LONGEST_WORD), end - 1):
-            if letters[start:end] in words:
-                choices.append((best[start][0] + 1, f"{best[start][1]} {letters[start:end]}"))
-        best.append(min(choices))
+        choices = [
+            (best[start][0] + 1, f"{best[start][1]} {letters[start:end]}")
+            for start in range(max(0, end - _LONGEST_WORD), end - 1)
+            if letters[start:end] in words
+        ]
+        best.append(min([(cost + _STRAY, f"{found} {letters[end - 1]}"), *choices]))
     return best[-1][1].strip()
 
 
