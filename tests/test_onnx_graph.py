@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -107,6 +108,24 @@ def test_kept_pieces_have_new_numbers(weights: dict[str, Any]) -> None:
     trimmed = onnx_graph.write_graph(weights, kept, longest=LONGEST, heads=HEADS)
     assert len(trimmed) < len(whole)
     assert run(trimmed, [3, 1, 0]) == pytest.approx(run(whole, [40, 5, 3]), abs=1e-6)
+
+
+def test_only_pieces_that_occur_are_kept() -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "##b", "kill", "##ing", "rare"]
+    tokenizer = {
+        "model": {"vocab": {word: number for number, word in enumerate(vocabulary)}},
+        "added_tokens": [{"id": number, "content": vocabulary[number]} for number in range(4)],
+        "post_processor": {"special_tokens": {"[SEP]": {"id": "[SEP]", "ids": [3]}}},
+        "padding": {"length": 128},
+        "truncation": {"max_length": 128},
+    }
+    encoded = [[2, 6, 7, 3]] * 3 + [[2, 8, 3]] * 2
+    trimmed, kept = onnx_graph.trim_pieces(json.dumps(tokenizer).encode(), encoded)
+    found = json.loads(trimmed)
+    assert kept.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert list(found["model"]["vocab"]) == vocabulary[:-1]
+    assert found["post_processor"]["special_tokens"]["[SEP]"]["ids"] == [3]
+    assert found["padding"] is found["truncation"] is None
 
 
 def test_same_weights_same_bytes(weights: dict[str, Any]) -> None:

@@ -13,10 +13,12 @@ import pytest
 
 import hostrisk
 from hostrisk.artifact import load_artifact
+from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
 from training.attacks import ATTACKS, attack
-from training.calibrate import choose_thresholds, fit_platt
+from training.augment import augment
+from training.calibrate import choose_band, choose_thresholds, fit_mix, fit_platt
 from training.fit_linear import feature_matrix, fit, unit_rows
 from training.labels import KINDS, TARGETS, map_kind, map_targets
 from training.split import assign_splits, group_near_duplicates
@@ -157,6 +159,55 @@ def test_thresholds_reach_their_aims_on_their_own_rows() -> None:
     assert (scores[labels] >= found["review"]["threshold"]).mean() >= 0.9
     flagged = scores >= found["evidence"]["threshold"]
     assert labels[flagged].mean() >= 0.9
+
+
+def two_models() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return logits of a good model and of one that knows less, and the labels."""
+    rng = np.random.default_rng(5)
+    labels = (rng.random(4000) < 0.05).astype(int)
+    return labels * 5 + rng.normal(-4, 1, 4000), labels * 3 + rng.normal(-4, 1.5, 4000), labels
+
+
+def test_mix_is_calibrated_and_no_worse_than_either() -> None:
+    good, weak, labels = two_models()
+    natural = np.arange(4000) < 3000
+    mix, mixed = fit_mix(good, weak, labels, natural)
+    assert mix["encoder"] > mix["fast"] > 0
+    assert np.allclose(mixed, mix["encoder"] * good + mix["fast"] * weak + mix["bias"])
+    assert average_precision(labels, mixed) > average_precision(labels, good)
+    rate = (1 / (1 + np.exp(-mixed[natural]))).mean()
+    assert rate == pytest.approx(labels[natural].mean(), abs=0.002)
+
+
+def test_mix_never_trusts_a_model_that_is_wrong() -> None:
+    good, weak, labels = two_models()
+    assert fit_mix(good, -weak, labels, np.ones(4000, dtype=bool))[0]["fast"] == 0
+
+
+def test_band_keeps_quality_and_leaves_most_texts_out() -> None:
+    good, weak, labels = (1 / (1 + np.exp(-x)) if x.dtype != int else x for x in two_models())
+    band = choose_band(weak, good, labels, lost=0.05)
+    inside = (weak >= band["low"]) & (weak <= band["high"])
+    assert band["share"] == round(inside.mean(), 4) < 0.6
+    found = average_precision(labels, np.where(inside, good, weak))
+    assert found >= average_precision(labels, good) - 0.05
+    assert choose_band(weak, good, labels, lost=1.0)["share"] < 0.01
+
+
+def test_variants_are_made_again_from_their_ids() -> None:
+    rows = pd.DataFrame(
+        {"id": ["a", "b"], "text": ["The Democrats SHOULD hang, HER too", "nobody is named here"]},
+        index=[5, 9],
+    )
+    made = augment(rows, ["what a lovely day"])
+    assert made.equals(augment(rows, ["what a lovely day"]))
+    assert made[made["id"] == "a~swap"]["row"].tolist() == [5]
+    assert "b~swap" not in made["id"].tolist()
+    swapped = made[made["id"] == "a~swap"]["text"].item()
+    assert "Democrats" not in swapped
+    assert "HIM" in swapped
+    assert "lovely" in made[made["id"] == "b~splice"]["text"].item()
+    assert augment(rows, []).empty
 
 
 @pytest.mark.parametrize("name", ATTACKS)

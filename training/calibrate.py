@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["choose_thresholds", "fit_platt"]
+from hostrisk.metrics import average_precision
+
+__all__ = ["choose_band", "choose_thresholds", "fit_mix", "fit_platt"]
 
 Floats = NDArray[np.float64]
 _LEAST_POSITIVES = 20
 _LEAST_FLAGGED = 10
 _DEFAULT_RATE = 0.012
+_LOST = 0.01  # average precision that the cascade may lose
+_STEPS = 40
 
 
 def fit_platt(logits: Floats, labels: NDArray[Any]) -> tuple[float, float]:
@@ -100,4 +104,58 @@ def _measured(threshold: float, scores: Floats, truth: NDArray[np.bool_]) -> dic
         "false_positive_rate": round(
             int((flagged & ~truth).sum()) / max(int((~truth).sum()), 1), 5
         ),
+    }
+
+
+# --- two models as one ----------------------------------------------------------------------------
+
+
+def fit_mix(
+    encoder: Floats, fast: Floats, labels: NDArray[Any], natural: NDArray[np.bool_]
+) -> tuple[dict[str, float], Floats]:
+    """Return the weights of the two models' logits and the bias, and the mixed logits.
+
+    Logistic regression on all rows held out gives the ratio, Platt scaling on those of the natural
+    source the scale and the bias.
+    """
+    both = np.column_stack([encoder, fast])
+    model = LogisticRegression(C=1e6, max_iter=1000).fit(both, labels)
+    ratio = np.maximum(model.coef_[0], 0.0)
+    mixed = both @ ratio
+    slope, intercept = fit_platt(mixed[natural], labels[natural])
+    shares = {"encoder": slope * ratio[0], "fast": slope * ratio[1], "bias": intercept}
+    return {name: float(value) for name, value in shares.items()}, slope * mixed + intercept
+
+
+def choose_band(
+    fast: Floats, accurate: Floats, labels: NDArray[Any], lost: float = _LOST
+) -> dict[str, float]:
+    """Return the band of fast probabilities that the encoder must read, as narrow as may be.
+
+    The lower end is the highest up to which average precision stays within ``lost`` of that of
+    reading everything; then the upper end is the lowest of which the same is true.
+    """
+    whole = average_precision(labels, accurate)
+
+    def quality(low: float, high: float) -> float:
+        inside = (fast >= low) & (fast <= high)
+        return average_precision(labels, np.where(inside, accurate, fast))
+
+    low, high = 0.0, 1.0
+    for step in np.quantile(fast, np.linspace(0, 1, 10 * _STEPS + 1)):
+        if quality(step, high) < whole - lost:
+            break
+        low = float(step)
+    for step in np.quantile(fast[fast >= low], np.linspace(1, 0, _STEPS))[1:]:
+        if quality(low, step) < whole - lost:
+            break
+        high = float(step)
+    inside = (fast >= low) & (fast <= high)
+    return {
+        "low": low,
+        "high": high,
+        "share": round(float(inside.mean()), 4),
+        "average_precision": round(quality(low, high), 4),
+        "average_precision_accurate": round(whole, 4),
+        "average_precision_fast": round(average_precision(labels, fast), 4),
     }

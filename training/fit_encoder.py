@@ -13,9 +13,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +23,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from hostrisk.artifact import ACCURATE, FAST, Artifact, bundled_path, load_artifact
@@ -34,7 +31,7 @@ from hostrisk.metrics import average_precision
 from hostrisk.policy import KINDS
 from training import retrain as retraining
 from training import sources
-from training.calibrate import choose_thresholds, fit_platt
+from training.calibrate import choose_band, choose_thresholds, fit_mix
 from training.encoder import HEADS, Encoder, Output, WordPieces, open_pretrained, predict
 from training.evaluate import evaluation_sets
 from training.export import export_encoder
@@ -42,16 +39,13 @@ from training.fine_tune import Examples, encode_examples, fine_tune, head_labels
 from training.fit_linear import folds_of, repeatable
 from training.fit_teacher import choose_rows, mine, report_held_out
 from training.heads import measure_head
-from training.onnx_graph import write_graph
+from training.onnx_graph import trim_pieces, write_graph
 
-__all__ = ["Held", "choose_band", "fit_mix", "main", "trim_pieces"]
+__all__ = ["Held", "build", "main"]
 
 Floats = NDArray[np.float64]
 _ATTENTION_HEADS = 12
 _CHECKED = 1000
-_LEAST_SEEN = 3  # times that a word piece occurs, to be kept
-_LOST = 0.01  # average precision that the cascade may lose
-_STEPS = 40
 _LEAST_SHOWN = 5  # positives of a set, for its average precision to be told
 
 
@@ -199,34 +193,6 @@ def average(folder: Path, paths: list[Path]) -> Encoder:
     return model
 
 
-def trim_pieces(data: bytes, encoded: list[list[int]]) -> tuple[bytes, NDArray[np.int64]]:
-    """Return the tokenizer with only the word pieces that occur, and their former numbers.
-
-    Single characters and the special pieces stay, so that every word can still be spelled.
-    """
-    tokenizer = json.loads(data)
-    vocabulary = tokenizer["model"]["vocab"]
-    seen = Counter(piece for ids in encoded for piece in ids)
-    special = {token["content"] for token in tokenizer["added_tokens"]}
-    kept = sorted(
-        number
-        for word, number in vocabulary.items()
-        if seen[number] >= _LEAST_SEEN or len(word.removeprefix("##")) == 1 or word in special
-    )
-    numbers = {former: number for number, former in enumerate(kept)}
-    tokenizer["model"]["vocab"] = {
-        word: numbers[former]
-        for word, former in sorted(vocabulary.items(), key=lambda pair: pair[1])
-        if former in numbers
-    }
-    for token in tokenizer["added_tokens"]:
-        token["id"] = numbers[token["id"]]
-    for token in tokenizer["post_processor"].get("special_tokens", {}).values():
-        token["ids"] = [numbers[former] for former in token["ids"]]
-    tokenizer["padding"] = tokenizer["truncation"] = None
-    return json.dumps(tokenizer, ensure_ascii=False).encode(), np.array(kept)
-
-
 def _write(
     prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, model: Encoder
 ) -> tuple[bytes, bytes]:
@@ -257,54 +223,7 @@ def check_graph(
     return {name: round(value, 5) for name, value in found.items()}
 
 
-# --- mix, thresholds and band --------------------------------------------------------------------
-
-
-def fit_mix(
-    held: Held, labels: NDArray[Any], natural: NDArray[np.bool_]
-) -> tuple[dict[str, float], Floats]:
-    """Return the weights of the two logits and the bias, and the mixed logits.
-
-    Logistic regression on all rows held out gives the ratio, Platt scaling on those of the natural
-    source the scale and the bias.
-    """
-    both = np.column_stack([held.output.main, held.fast])
-    model = LogisticRegression(C=1e6, max_iter=1000).fit(both, labels)
-    ratio = np.maximum(model.coef_[0], 0.0)
-    mixed = both @ ratio
-    slope, intercept = fit_platt(mixed[natural], labels[natural])
-    shares = {"encoder": slope * ratio[0], "fast": slope * ratio[1], "bias": intercept}
-    return {name: float(value) for name, value in shares.items()}, slope * mixed + intercept
-
-
-def choose_band(
-    fast: Floats, accurate: Floats, labels: NDArray[Any], lost: float = _LOST
-) -> dict[str, float]:
-    """Return the band of fast probabilities that the encoder must read, as narrow as may be.
-
-    The lower end is the highest with which average precision is at most ``lost`` below that of
-    reading everything; then the upper end the lowest.
-    """
-    whole = average_precision(labels, accurate)
-
-    def quality(low: float, high: float) -> float:
-        inside = (fast >= low) & (fast <= high)
-        return average_precision(labels, np.where(inside, accurate, fast))
-
-    steps = np.quantile(fast, np.linspace(0, 1, 10 * _STEPS + 1))
-    low = max((x for x in steps if quality(x, 1.0) >= whole - lost), default=0.0)
-    uppers = np.quantile(fast[fast >= low], np.linspace(1, 0, _STEPS))
-    high = min((x for x in uppers if quality(low, x) >= whole - lost), default=1.0)
-    high = 1.0 if quality(low, high) < whole - lost or high >= fast.max() else high
-    inside = (fast >= low) & (fast <= high)
-    return {
-        "low": float(low),
-        "high": float(high),
-        "share": round(float(inside.mean()), 4),
-        "average_precision": round(quality(low, high), 4),
-        "average_precision_accurate": round(whole, 4),
-        "average_precision_fast": round(average_precision(labels, fast), 4),
-    }
+# --- held out, and all that rests on it -----------------------------------------------------------
 
 
 def _fit_heads(held: Held, rows: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -343,7 +262,7 @@ def build(
     natural = rows["source"].to_numpy()[held.rows] == config["calibration"]["source"]
     if truth[natural].sum() < 20:
         natural = np.ones(len(truth), dtype=bool)
-    mix, mixed = fit_mix(held, truth, natural)
+    mix, mixed = fit_mix(held.output.main, held.fast, truth, natural)
     scores, quick = _sigmoid(mixed), _sigmoid(held.fast)
     for name, values in (("encoder", held.output.main), ("fast", held.fast), ("mixed", mixed)):
         print(f"  held out, natural: {name:<8} AP "

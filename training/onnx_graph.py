@@ -9,7 +9,9 @@ of Neural Networks for Efficient Integer-Arithmetic-Only Inference".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["write_graph"]
+__all__ = ["trim_pieces", "write_graph"]
 
 Floats = NDArray[np.float32]
 _MOST = 63  # of a weight: seven bits
 _EPSILON = 1e-12
+_LEAST_SEEN = 3  # times that a word piece occurs, to be kept
 _FUSED = "com.microsoft"
 
 
@@ -98,6 +101,34 @@ def write_graph(
     onnx.checker.check_model(model)
     encoded: bytes = model.SerializeToString(deterministic=True)
     return encoded
+
+
+def trim_pieces(data: bytes, encoded: Sequence[Sequence[int]]) -> tuple[bytes, NDArray[np.int64]]:
+    """Return the tokenizer with only the word pieces that occur, and their former numbers.
+
+    Single characters and the special pieces stay, so that every word can still be spelled.
+    """
+    tokenizer = json.loads(data)
+    vocabulary = tokenizer["model"]["vocab"]
+    seen = Counter(piece for ids in encoded for piece in ids)
+    special = {token["content"] for token in tokenizer["added_tokens"]}
+    kept = sorted(
+        number
+        for word, number in vocabulary.items()
+        if seen[number] >= _LEAST_SEEN or len(word.removeprefix("##")) == 1 or word in special
+    )
+    numbers = {former: number for number, former in enumerate(kept)}
+    tokenizer["model"]["vocab"] = {
+        word: numbers[former]
+        for word, former in sorted(vocabulary.items(), key=lambda pair: pair[1])
+        if former in numbers
+    }
+    for token in tokenizer["added_tokens"]:
+        token["id"] = numbers[token["id"]]
+    for token in tokenizer["post_processor"].get("special_tokens", {}).values():
+        token["ids"] = [numbers[former] for former in token["ids"]]
+    tokenizer["padding"] = tokenizer["truncation"] = None
+    return json.dumps(tokenizer, ensure_ascii=False).encode(), np.array(kept)
 
 
 def _embed(
