@@ -3,8 +3,9 @@
 What a variant means need not be known: its label is what the teacher says of it. *swap* puts other
 people in the place of those named, of either camp, so that hate of a group is not taken for
 violence against it; *splice* puts a calm post before or behind, so that violence is found wherever
-it stands; *drop* leaves out words. Kaushik et al. 2020, "Learning the Difference that Makes a
-Difference with Counterfactually-Augmented Data"; Jiao et al. 2020, "TinyBERT".
+it stands; *drop* leaves out words; *piece* keeps half a post, with the violence or without it.
+Kaushik et al. 2020, "Learning the Difference that Makes a Difference with Counterfactually-Augmented
+Data"; Jiao et al. 2020, "TinyBERT".
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _OTHERS = {
 }
 _WORD = re.compile(r"[A-Za-z]+")
 _DROPPED = 0.15
+_LEAST_PIECED = 12
 
 
 def _swap(text: str, rng: random.Random, _: str) -> str:
@@ -71,10 +73,21 @@ def _drop(text: str, rng: random.Random, _: str) -> str:
     return " ".join(word for word in text.split() if rng.random() >= _DROPPED)
 
 
+def _piece(text: str, rng: random.Random, _: str) -> str:
+    """Keep half of the words, those that follow one another from a random place."""
+    words = text.split()
+    if len(words) < _LEAST_PIECED:
+        return text
+    size = len(words) // 2
+    start = rng.randrange(len(words) - size + 1)
+    return " ".join(words[start : start + size])
+
+
 VARIANTS: dict[str, Callable[[str, random.Random, str], str]] = {
     "swap": _swap,
     "splice": _splice,
     "drop": _drop,
+    "piece": _piece,
 }
 
 

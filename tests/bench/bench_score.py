@@ -71,6 +71,8 @@ def compare(posts: list[str], rounds: int) -> None:
     scorer = clf.artifact.scorer
     array = pa.array(posts)
     few = posts[::10]  # of the same mix as all of them
+    some, fewer = posts[::5], posts[::200]
+    accurate, cascade = hostrisk.load("accurate"), hostrisk.load("cascade")
     union = hashing_union()
     arguments = (scorer.weights, scorer.scale, scorer.bias)
     contenders: dict[str, tuple[int, Callable[[], object]]] = {
@@ -80,6 +82,8 @@ def compare(posts: list[str], rounds: int) -> None:
         "Arrow, 2 threads": (len(posts), lambda: clf.score(array, threads=2)),
         "list, 2 threads": (len(posts), lambda: clf.score(posts, threads=2)),
         "fall-back (NumPy)": (len(posts), lambda: _vectors.score_list(posts, *arguments)),
+        "cascade, list": (len(some), lambda: cascade.score(some)),
+        "accurate, list": (len(fewer), lambda: accurate.score(fewer)),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -90,6 +94,7 @@ def compare(posts: list[str], rounds: int) -> None:
     for name, found in times.items():
         middle = statistics.median(found)
         print(f"{name:<22} {1 / middle:>12,.0f} {base / middle:>8.1f}")
+    print(f"the encoder reads {cascade.encoded_share:.1%} of the posts of the cascade")
     one, two = (statistics.median(times[name]) for name in ("Arrow", "Arrow, 2 threads"))
     print(f"two threads over one, Arrow: {one / two:.2f}")
 
