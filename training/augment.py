@@ -4,8 +4,8 @@ What a variant means need not be known: its label is what the teacher says of it
 people in the place of those named, of either camp, so that hate of a group is not taken for
 violence against it; *splice* puts a calm post before or behind, so that violence is found wherever
 it stands; *drop* leaves out words; *piece* keeps half a post, with the violence or without it.
-Kaushik et al. 2020, "Learning the Difference that Makes a Difference with Counterfactually-Augmented
-Data"; Jiao et al. 2020, "TinyBERT".
+Kaushik et al. 2020, "Learning the Difference that Makes a Difference with
+Counterfactually-Augmented Data"; Jiao et al. 2020, "TinyBERT".
 """
 
 from __future__ import annotations
