@@ -168,6 +168,8 @@ def test_threshold_decides_who_is_flagged() -> None:
 
     assert flags("--threshold", "0") == [True, True]
     assert flags("--threshold", "1") == [False, False]
+    at = json.loads(done("explain", "--at", "review", "--format", "json", CALM))
+    assert at["threshold"] == hostrisk.load().artifact.thresholds["review"]
     lowest = json.loads(done("score", "--threshold", "0", "--format", "jsonl", CALM))
     assert lowest["kind"] in {"threat", "incitement", "glorification", "wish"}
 
@@ -395,6 +397,13 @@ def test_argument_that_is_not_utf8() -> None:
 def test_wrong_usage(arguments: list[str], posts: Path) -> None:
     given = [argument.replace("{posts}", str(posts)) for argument in arguments]
     assert complaint("score", *given, status=2).endswith("(see hostrisk score --help)")
+
+
+def test_a_threshold_that_the_model_has_not() -> None:
+    for command in ("score", "explain"):
+        assert "at is 'sure'; the model default-" in complaint(command, "--at", "sure", CALM)
+        wrong = ["--at", "review", "--threshold", "0.5", CALM]
+        assert "give one of them" in complaint(command, *wrong)
 
 
 def test_unknown_command_and_none() -> None:

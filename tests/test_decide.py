@@ -39,6 +39,18 @@ def test_an_unknown_name_of_a_threshold_lists_the_known(clf: hostrisk.Classifier
         hostrisk.Classifier(clf.artifact, Policy(threshold="strict"))
 
 
+def test_a_threshold_by_name(clf: hostrisk.Classifier) -> None:
+    known = clf.artifact.thresholds
+    decision = clf.decide("they should all be shot", at="review")
+    assert decision.threshold == known["review"]
+    assert clf.decide(["a", None], at="balanced")[0].threshold == known["balanced"]
+    assert resolve_threshold(clf.artifact, clf.policy, at="review") == known["review"]
+    with pytest.raises(InputError, match=r"at is 'sure'; the model default-.* has default, "):
+        clf.decide("a", at="sure")
+    with pytest.raises(InputError, match="give one of them"):
+        clf.decide("a", at="review", threshold=0.5)
+
+
 @pytest.mark.parametrize(
     ("score", "flagged"), [(0.5, True), (0.4999, False), (0.0, False), (1.0, True), (None, None)]
 )

@@ -38,7 +38,7 @@ SIGNATURES = {
     hostrisk.score: "texts *threads",
     hostrisk.Classifier: "artifact policy",
     hostrisk.Classifier.score: "self texts *threads",
-    hostrisk.Classifier.decide: "self texts *threshold *scores *threads",
+    hostrisk.Classifier.decide: "self texts *threshold *at *scores *threads",
     hostrisk.Classifier.explain: "self text",
 }
 

@@ -99,9 +99,10 @@ def fine_tune(
 
     :param judge: says how good logits of the examples held out are; the highest wins.
     """
+    torch.manual_seed(0)  # all begin with the same heads, so that their weights can be averaged
+    model = Encoder(folder)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = Encoder(folder)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), weight_decay=0.01, fused=True)
     steps = settings["epochs"] * len(batches(train.pieces, settings["batch"]))
     schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -46,6 +46,9 @@ __all__ = ["Held", "build", "main"]
 Floats = NDArray[np.float64]
 _ATTENTION_HEADS = 12
 _CHECKED = 1000
+_SHORTEST = 128  # word pieces of texts that are one window
+_STRIDE = 96
+_LEAST_POSITIVES = 20  # for calibration to rest on the natural source
 _LEAST_SHOWN = 5  # positives of a set, for its average precision to be told
 
 
@@ -150,7 +153,8 @@ def encode_rows(
     settings, rows = config["encoder"], prepared.rows
     labels = rows["label"].to_numpy().astype(np.float64)
     soft = sources.read_soft_labels(rows).to_numpy(dtype=np.float64)
-    share = np.where(np.isnan(soft), 0.0, settings["share"])
+    share = rows["source"].map(settings["shares"]).fillna(settings["share"]).to_numpy(np.float64)
+    share = np.where(np.isnan(soft), 0.0, share)
     targets = np.where(labels < 0, soft, (1 - share) * labels + share * np.nan_to_num(soft))
     weights = rows["source"].map(settings["weights"]).fillna(1.0).to_numpy(np.float64)
     heads = head_labels(labels, rows["kind"].tolist(), rows["targets"].tolist())
@@ -209,17 +213,20 @@ def _write(
 
 
 def check_graph(
-    graph: Graph, model: Encoder, texts: list[str], labels: NDArray[Any], pieces: WordPieces
+    graph: Graph, model: Encoder, rows: pd.DataFrame, pieces: WordPieces
 ) -> dict[str, float]:
-    """Return how far the int8 graph is from the float model on texts."""
-    exact = predict(model, pieces.encode(texts, 128)).main
+    """Return how far the int8 graph is from the float model on rows."""
+    texts, labels = rows["text"].tolist(), rows["label"].to_numpy()
+    exact = predict(model, pieces.encode(texts, _SHORTEST)).main
     rounded = np.array([graph.logits(text)[0] for text in texts])
+    short = np.array([len(ids) <= _SHORTEST for ids in pieces.encode(texts, 1 << 20)])
     found = {
-        "texts": len(texts),
-        "average_precision_float": average_precision(labels, exact),
-        "average_precision_int8": average_precision(labels, rounded),
-        "correlation": float(np.corrcoef(exact, rounded)[0, 1]),
+        "texts": int(short.sum()),
+        "average_precision_float": average_precision(labels[short], exact[short]),
+        "average_precision_int8": average_precision(labels[short], rounded[short]),
+        "correlation": float(np.corrcoef(exact[short], rounded[short])[0, 1]),
     }
+    print(f"  int8 against float: {found}", flush=True)
     return {name: round(value, 5) for name, value in found.items()}
 
 
@@ -246,38 +253,18 @@ def build(
 ) -> Artifact:
     """Do all that follows fine-tuning and return the artifact."""
     settings, rows = config["encoder"], prepared.rows
-    labels = rows["label"].to_numpy()
     paths = [kept / f"{seed}.pt" for seed in range(settings["seeds"])]
     folder = open_pretrained(settings["body"], given.cache)
     model = average(folder, paths)
-    encoder = _write(prepared, config, given.cache, model)
     fast = load_artifact(given.fast)
-    every = _held_out(prepared, config, given, folder, paths, fast)
-    listed, figures = _fit_heads(every, rows)
-    held = every.take(every.judged)
-    truth = labels[held.rows]
-    found = np.full(len(rows), np.nan)
-    found[held.rows] = held.output.main
-    by_source = report_held_out(rows, labels, found, held.rows)
-    natural = rows["source"].to_numpy()[held.rows] == config["calibration"]["source"]
-    if truth[natural].sum() < 20:
-        natural = np.ones(len(truth), dtype=bool)
-    mix, mixed = fit_mix(held.output.main, held.fast, truth, natural)
-    scores, quick = _sigmoid(mixed), _sigmoid(held.fast)
-    for name, values in (("encoder", held.output.main), ("fast", held.fast), ("mixed", mixed)):
-        print(f"  held out, natural: {name:<8} AP "
-              f"{average_precision(truth[natural], values[natural]):.3f}")  # fmt: skip
-    band = choose_band(quick[natural], scores[natural], truth[natural])
-    print(f"  mix {mix}\n  band {band}")
-    kinds = len(KINDS)
-    graph = Graph(*encoder, window=settings["longest"], stride=96, columns=1 + len(HEADS))
-    sample = np.random.default_rng(0).choice(
-        held.rows, min(_CHECKED, len(held.rows)), replace=False
-    )
-    checked = check_graph(graph, model, rows["text"].iloc[sample].tolist(), labels[sample],
-                          WordPieces(folder))  # fmt: skip
-    print(f"  int8 against float: {checked}")
-    thresholds = choose_thresholds(scores[natural], truth[natural])
+    held = _held_out(prepared, config, given, folder, paths, fast)
+    heads, figures = _fit_heads(held, rows)
+    judged = held.take(held.judged)
+    found, by_source = _calibrate(judged, rows, config["calibration"]["source"])
+    encoder = _write(prepared, config, given.cache, model)
+    sample = rows.iloc[judged.rows].sample(min(_CHECKED, len(judged.rows)), random_state=0)
+    graph = Graph(*encoder, window=settings["longest"], stride=_STRIDE, columns=1 + len(HEADS))
+    checked = check_graph(graph, model, sample, WordPieces(folder))
     manifest = {
         **{key: fast.manifest[key] for key in ("main", "calibration", "heads", "thresholds")},
         "name": ACCURATE,
@@ -288,21 +275,45 @@ def build(
         "encoder": {
             "from": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
             "window": settings["longest"],
-            "stride": 96,
-            "kinds": listed[:kinds],
-            "targets": listed[kinds:],
-            "mix": mix,
-            "band": band,
-            "thresholds": thresholds,
+            "stride": _STRIDE,
+            "kinds": heads[: len(KINDS)],
+            "targets": heads[len(KINDS) :],
+            **found,
         },
         "metrics": {"heads": figures, "held_out": by_source, "int8": checked},
     }
     weights = (Path(fast.path) / "weights.safetensors").read_bytes()
+    return export_encoder(
+        given.out, manifest, weights, encoder,
+        lambda artifact: evaluate_tiers(artifact, prepared, found["band"], given.jobs),
+    )  # fmt: skip
 
-    def evaluate(artifact: Artifact) -> dict[str, Any]:
-        return evaluate_tiers(artifact, prepared, band, given.jobs)
 
-    return export_encoder(given.out, manifest, weights, encoder, evaluate)
+def _calibrate(
+    held: Held, rows: pd.DataFrame, source: str
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return mix, band and thresholds, and the average precision of the encoder by source."""
+    labels = rows["label"].to_numpy()
+    truth = labels[held.rows]
+    logits = np.full(len(rows), np.nan)
+    logits[held.rows] = held.output.main
+    by_source = report_held_out(rows, labels, logits, held.rows)
+    natural = rows["source"].to_numpy()[held.rows] == source
+    is_natural = bool(truth[natural].sum() >= _LEAST_POSITIVES)
+    if not is_natural:
+        natural = np.ones(len(truth), dtype=bool)
+    mix, mixed = fit_mix(held.output.main, held.fast, truth, natural)
+    for name, values in (("encoder", held.output.main), ("fast", held.fast), ("mixed", mixed)):
+        quality = average_precision(truth[natural], values[natural])
+        print(f"  held out, natural: {name:<8} AP {quality:.3f}", flush=True)
+    truth, accurate, fast = truth[natural], _sigmoid(mixed[natural]), _sigmoid(held.fast[natural])
+    found = {
+        "mix": mix,
+        "band": choose_band(fast, accurate, truth),
+        "thresholds": choose_thresholds(accurate, truth, natural=is_natural),
+    }
+    print(f"  mix {mix}\n  band {found['band']}", flush=True)
+    return found, by_source
 
 
 def evaluate_tiers(

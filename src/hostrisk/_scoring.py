@@ -169,11 +169,10 @@ def whole_input(text: str | None) -> str:
 
 
 def decide(
-    classifier: Any, texts: list[str | None], scores: list[float | None], threshold: float | None
+    classifier: Any, texts: list[str | None], scores: list[float | None], threshold: float
 ) -> list[Decision]:
-    """Decide about texts already scored, at the policy's threshold or at one of the caller's."""
-    more = {} if threshold is None else {"threshold": threshold}
-    decisions: list[Decision] = classifier.decide(texts, scores=scores, **more)
+    """Decide about texts already scored."""
+    decisions: list[Decision] = classifier.decide(texts, scores=scores, threshold=threshold)
     return decisions
 
 
@@ -185,7 +184,7 @@ class Scorer:
         classifier: Any,
         text: str,
         *,
-        threshold: float | None,
+        threshold: float,
         threads: int,
         prefix: str,
         why: bool = False,

@@ -31,7 +31,7 @@ class Classifier:
     def __init__(self, artifact: Artifact, policy: Policy | None = None) -> None:
         self.artifact = artifact
         self.policy = policy or Policy()
-        self.threshold = resolve_threshold(artifact, self.policy, None)
+        self.threshold = resolve_threshold(artifact, self.policy)
         self._policy_id = self.policy.id  # a hash, too costly to make for every text
         self._score_one = artifact.scorer.score_one
 
@@ -112,7 +112,12 @@ class Classifier:
 
     @overload
     def decide(
-        self, texts: str, *, threshold: float | None = None, threads: int = 1
+        self,
+        texts: str,
+        *,
+        threshold: float | None = None,
+        at: str | None = None,
+        threads: int = 1,
     ) -> Decision: ...
     @overload
     def decide(
@@ -120,6 +125,7 @@ class Classifier:
         texts: Any,
         *,
         threshold: float | None = None,
+        at: str | None = None,
         scores: Any = None,
         threads: int = 1,
     ) -> list[Decision]: ...
@@ -129,16 +135,19 @@ class Classifier:
         texts: Any,
         *,
         threshold: float | None = None,
+        at: str | None = None,
         scores: Any = None,
         threads: int = 1,
     ) -> Decision | list[Decision]:
         """Decide about one text or many: flagged or not, and if so of which kind and against whom.
 
         :param threshold: probability from which on a text is flagged; that of the policy if None.
+        :param at: name of a threshold that the model carries, such as ``"evidence"`` or
+            ``"review"``, in place of a number.
         :param scores: what ``score`` returned for these texts, where it is known already.
-        :raises InputError: a threshold is no probability, or something is no text.
+        :raises InputError: a threshold is no probability or not known, or something is no text.
         """
-        limit = resolve_threshold(self.artifact, self.policy, threshold)
+        limit = resolve_threshold(self.artifact, self.policy, threshold, at)
 
         def judge_text(text: str | None, score: float | None) -> Decision:
             return decide_one(

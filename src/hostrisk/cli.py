@@ -123,6 +123,12 @@ _threshold_option = click.option(
     metavar="P",
     help="Flag from this probability on (default: that of the policy).",
 )
+_at_option = click.option(
+    "--at",
+    metavar="NAME",
+    help="Flag from this threshold of the model on: review, balanced, evidence and others that "
+    "`hostrisk model info` lists.",
+)
 
 
 @click.group("hostrisk", cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -168,6 +174,7 @@ def main() -> None:
 )
 @click.option("--top", type=click.IntRange(1), metavar="N", help="Print only the N highest scores.")
 @_threshold_option
+@_at_option
 @_model_option
 @click.option(
     "--threads",
@@ -209,9 +216,9 @@ def score(inputs: tuple[str, ...], **options: Any) -> None:
         source = open_source(inputs, options["text"], columns=columns)
         _refuse_overwriting(options["out"], source.paths)
         scorer = Scorer(
-            hostrisk.load(*_given(options["model"])),
+            classifier := hostrisk.load(*_given(options["model"])),
             options["text"],
-            threshold=options["threshold"],
+            threshold=_threshold(classifier, options["threshold"], options["at"]),
             threads=options["threads"],
             prefix=options["prefix"],
             why=options["why"],
@@ -226,6 +233,12 @@ def score(inputs: tuple[str, ...], **options: Any) -> None:
 
 def _given(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
+
+
+def _threshold(classifier: Any, threshold: float | None, at: str | None) -> float:
+    from hostrisk.decide import resolve_threshold
+
+    return resolve_threshold(classifier.artifact, classifier.policy, threshold, at)
 
 
 def _prints_text_only(options: Mapping[str, Any]) -> bool:
@@ -313,6 +326,7 @@ def _report(scorer: Any, out: str | None) -> None:
 @main.command()
 @click.argument("text", required=False)
 @_threshold_option
+@_at_option
 @_model_option
 @click.option(
     "--format",
@@ -321,7 +335,9 @@ def _report(scorer: Any, out: str | None) -> None:
     default="text",
     help="Marked text and a table, or one JSON object (default: text).",
 )
-def explain(text: str | None, threshold: float | None, model: str | None, form: str) -> None:
+def explain(
+    text: str | None, threshold: float | None, at: str | None, model: str | None, form: str
+) -> None:
     """Show why a text gets its score.
 
     Says which words weigh how much, which kind of violence it is and against whom. On a terminal,
@@ -341,7 +357,8 @@ def explain(text: str | None, threshold: float | None, model: str | None, form: 
     given = whole_input(text)
     classifier = hostrisk.load(*_given(model))
     explanation = classifier.explain(given)
-    decision = decide(classifier, [given], [explanation.score], threshold)[0]
+    limit = _threshold(classifier, threshold, at)
+    decision = decide(classifier, [given], [explanation.score], limit)[0]
     if form == "text":
         click.echo(render_explanation(explanation, decision, color=has_color()), nl=False)
         return
@@ -362,6 +379,7 @@ def explain(text: str | None, threshold: float | None, model: str | None, form: 
 @click.option("--group", metavar="C", help="Column to measure by, group by group.")
 @click.option("--split", metavar="NAME", help="Split to load, where FILE is a dataset's name.")
 @_threshold_option
+@_at_option
 @_model_option
 @click.option(
     "--format",

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["decide_one", "judge", "resolve_threshold"]
 
 
-def resolve_threshold(artifact: Artifact, policy: Policy, threshold: float | None) -> float:
+def resolve_threshold(
+    artifact: Artifact, policy: Policy, threshold: float | None = None, at: str | None = None
+) -> float:
     """Return the threshold to use: the caller's, or the policy's, by number or by name.
 
-    :raises InputError: the caller's is not a probability.
+    :raises InputError: the caller's is no probability, no name that the model has, or both.
     :raises PolicyError: the policy's is neither a probability nor a name that the model has.
     """
+    if at is not None:
+        if threshold is not None:
+            raise InputError("threshold and at were both given; give one of them")
+        if at not in artifact.thresholds:
+            known = ", ".join(artifact.thresholds)
+            raise InputError(f"at is {at!r:.60}; the model {artifact.model_id} has {known}")
+        return artifact.thresholds[at]
     if threshold is not None:
         if not _is_probability(threshold):
             raise InputError(f"threshold is {threshold!r}; it must be from 0 to 1")

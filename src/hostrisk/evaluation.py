@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hostrisk.artifact import Artifact
+from hostrisk.decide import resolve_threshold
 from hostrisk.errors import InputError, MissingExtraError
 
 try:
@@ -171,6 +173,7 @@ def evaluate(
     label: str = "label",
     group: str | None = None,
     threshold: float | None = None,
+    at: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
     split: str | None = None,
@@ -189,6 +192,7 @@ def evaluate(
     :param label: column of the labels: 0, 1, true, false; -1, null or empty for unknown.
     :param group: column whose values part the rows into groups; none by default.
     :param threshold: 0 to 1; the model's own by default.
+    :param at: name of a threshold that the model carries, in place of a number.
     :param resamples: bootstrap resamples behind each interval; 0 for no intervals.
     :param seed: seed of the resampling; the same seed gives the same intervals.
     :param split: split of a named dataset; ``test`` by default.
@@ -197,7 +201,7 @@ def evaluate(
     """
     _check_settings(threshold, resamples, seed)
     classifier = _resolve(model)
-    limit = float(classifier.threshold if threshold is None else threshold)
+    limit = _limit(classifier, threshold, at)
     rows = _score_rows(
         classifier, read_labeled(source, text=text, label=label, group=group, split=split)
     )
@@ -243,6 +247,14 @@ def _check_settings(threshold: float | None, resamples: int, seed: int) -> None:
         raise InputError(f"resamples is {resamples}; it must be 0 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}; it must be 0 or more")
+
+
+def _limit(classifier: Any, threshold: float | None, at: str | None) -> float:
+    if at is None:
+        return float(classifier.threshold if threshold is None else threshold)
+    if not isinstance(getattr(classifier, "artifact", None), Artifact):
+        raise InputError("at names a threshold of a hostrisk model; give threshold as a number")
+    return resolve_threshold(classifier.artifact, classifier.policy, threshold, at)
 
 
 def _resolve(model: Any) -> Any:
