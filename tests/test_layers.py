@@ -17,7 +17,8 @@ SOURCE = Path(hostrisk.__file__).parent
 ORDER = """
 errors records _visible _fold_table normalize features _reference _kernel _vectors linear policy
 cleaning encoder _checks artifact decide evidence _columns arrow classifier _lines files
-_writers _cells metrics labeled evaluation report _terminal _scoring cli __main__ sklearn
+_writers _cells metrics labeled
+calibration evaluation report _terminal _scoring cli __main__ sklearn
 """.split()  # noqa: SIM905  # read as one line of flow
 FRONT_DOOR = "classifier"  # what `import hostrisk` stands for: its load() and score()
 EXCEPTIONS = {

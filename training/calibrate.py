@@ -1,8 +1,7 @@
-"""Fit calibration and thresholds on scores that no model has seen the labels of.
+"""Make two models one, and choose what the slower of them reads.
 
-Platt scaling (Platt 1999) on out-of-fold logits of the natural source: probabilities then mean
-shares of posts at the natural rate of a host, not of the training mix. It is affine in the logit,
-so the spans of an explanation still add up.
+Both rest on scores that no model has seen the labels of. Calibration itself stands in
+:mod:`hostrisk.calibration`, where users find it too.
 """
 
 from __future__ import annotations
@@ -13,101 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from hostrisk.calibration import fit_platt
 from hostrisk.metrics import average_precision
 
-__all__ = ["choose_band", "choose_thresholds", "fit_mix", "fit_platt"]
+__all__ = ["choose_band", "fit_mix"]
 
 Floats = NDArray[np.float64]
-_LEAST_POSITIVES = 20
-_LEAST_FLAGGED = 10
-_DEFAULT_RATE = 0.012
 _LOST = 0.01  # average precision that the cascade may lose
 _STEPS = 40
-
-
-def fit_platt(logits: Floats, labels: NDArray[Any]) -> tuple[float, float]:
-    """Return slope and intercept: the calibrated logit is ``slope * logit + intercept``.
-
-    With too few positives to fit two numbers only the intercept is moved to the right rate.
-    """
-    positives = int(np.sum(labels))
-    if positives < _LEAST_POSITIVES or positives == len(labels):
-        return 1.0, 0.0
-    model = LogisticRegression(C=1e6, max_iter=1000)
-    model.fit(logits.reshape(-1, 1), labels)
-    return float(max(model.coef_[0, 0], 1e-3)), float(model.intercept_[0])
-
-
-def choose_thresholds(
-    scores: Floats, labels: NDArray[Any], *, natural: bool = True
-) -> dict[str, dict[str, Any]]:
-    """Return named thresholds, each with what it aims at and what was measured for it.
-
-    A threshold is left out where these rows cannot show that it reaches its aim.
-
-    :param natural: whether violence is about as common in these rows as on a real host; if not,
-        false positives weigh less, and the default is the threshold of the best F1.
-    """
-    truth = np.asarray(labels, dtype=bool)
-    found = {
-        "default": _at_rate(scores, truth, _DEFAULT_RATE),
-        "fpr_0.01": _at_rate(scores, truth, 0.01),
-        "fpr_0.001": _at_rate(scores, truth, 0.001),
-    }
-    order = np.argsort(-scores, kind="stable")
-    hits, flagged = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
-    if truth.any():
-        recall, precision = hits / truth.sum(), hits / flagged
-        f1 = 2 * hits / (flagged + truth.sum())
-        found["balanced"] = float(scores[order[int(np.argmax(f1))]])
-        found["review"] = float(scores[order[int(np.argmax(recall >= 0.9))]])
-        precise = np.flatnonzero((precision >= 0.9) & (flagged >= _LEAST_FLAGGED))
-        if len(precise):
-            found["evidence"] = float(scores[order[precise[-1]]])
-        if not natural:
-            found["default"] = found["balanced"]
-    aims = _AIMS if natural else {**_AIMS, "default": _AIMS["balanced"]}
-    return {
-        name: {"threshold": value, "aim": aims[name], **_measured(value, scores, truth)}
-        for name, value in found.items()
-    }
-
-
-_AIMS = {
-    "default": f"a false-positive rate of {_DEFAULT_RATE:.1%}",
-    "fpr_0.01": "a false-positive rate of 1%",
-    "fpr_0.001": "a false-positive rate of 0.1%",
-    "balanced": "the best F1",
-    "review": "a recall of 0.9",
-    "evidence": "a precision of 0.9",
-}
-
-
-def _at_rate(scores: Floats, truth: NDArray[np.bool_], rate: float) -> float:
-    """Return the lowest threshold that flags at most this share of negatives."""
-    negatives = np.sort(scores[~truth])[::-1]
-    if not len(negatives):
-        return 0.5
-    allowed = int(rate * len(negatives))
-    # Halfway to the next score, so that neither lies on the threshold.
-    below = negatives[allowed]
-    above = scores[scores > below]
-    return float((below + above.min()) / 2) if len(above) else float(np.nextafter(below, 1))
-
-
-def _measured(threshold: float, scores: Floats, truth: NDArray[np.bool_]) -> dict[str, float]:
-    flagged = scores >= threshold
-    hits = int((flagged & truth).sum())
-    return {
-        "precision": round(hits / max(int(flagged.sum()), 1), 4),
-        "recall": round(hits / max(int(truth.sum()), 1), 4),
-        "false_positive_rate": round(
-            int((flagged & ~truth).sum()) / max(int((~truth).sum()), 1), 5
-        ),
-    }
-
-
-# --- two models as one ----------------------------------------------------------------------------
 
 
 def fit_mix(

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from hostrisk.artifact import Artifact, save_artifact
+from hostrisk.artifact import Artifact, save_artifact, score_golden
 from hostrisk.classifier import Classifier
 from hostrisk.files import atomic_writer
 from training.fit_linear import LinearModel
 from training.heads import Heads
 
 __all__ = ["GOLDEN", "export", "export_encoder"]
+
+_CARDS = Path(__file__).with_name("cards")
 
 GOLDEN = (
     "they should all be shot on sight",
@@ -45,7 +47,7 @@ def export(out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, A
         "golden": [],
     }
     classifier = Classifier(save_artifact(out, whole, tensors))
-    whole["golden"] = [_golden(classifier, text) for text in GOLDEN]
+    whole["golden"] = score_golden(classifier, GOLDEN)
     artifact = save_artifact(out, whole, tensors)
     with atomic_writer(out / "README.md") as file:
         file.write(render_card(artifact).encode())
@@ -63,22 +65,12 @@ def export_encoder(
     whole = {**manifest, "golden": []}
     artifact = save_artifact(out, whole, weights, encoder=encoder)
     classifier = Classifier(artifact)
-    whole["golden"] = [_golden(classifier, text) for text in GOLDEN]
+    whole["golden"] = score_golden(classifier, GOLDEN)
     whole["metrics"] = {**manifest["metrics"], **evaluate(artifact)}
     artifact = save_artifact(out, whole, weights, encoder=encoder)
     with atomic_writer(out / "README.md") as file:
         file.write(render_card(artifact).encode())
     return artifact
-
-
-def _golden(classifier: Classifier, text: str) -> dict[str, Any]:
-    decision = classifier.decide(text, threshold=0)
-    return {
-        "text": text,
-        "score": decision.score,
-        "kind": decision.kind,
-        "targets": list(decision.targets),
-    }
 
 
 # --- card ----------------------------------------------------------------------------------------
@@ -103,6 +95,7 @@ def render_card(artifact: Artifact) -> str:
         _cascade(manifest["metrics"].get("cascade"), encoder),
         _suite(manifest["metrics"].get("suite")),
         _attacks(manifest["metrics"].get("attacks")),
+        _errors(manifest["name"]),
         _heads(manifest["metrics"].get("heads", {})),
         _data(manifest["data"]),
     ]
@@ -202,14 +195,18 @@ def _sources(sources: Mapping[str, Any]) -> str:
 def _thresholds(thresholds: Mapping[str, Any]) -> str:
     lines = [
         "## Thresholds", "",
-        "Measured on out-of-fold scores of the natural source, which chose them.", "",
+        "Measured on scores of the natural source that the model had not seen the labels of, which",
+        "chose them. In brackets 95% Wilson intervals.", "",
         "| name | threshold | aim | precision | recall | false positives |",
         "| --- | --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for name, values in thresholds.items():
+        cells = [
+            _interval([values[key], *values[f"{key}_interval"]])
+            for key in ("precision", "recall", "false_positive_rate")
+        ]
         lines.append(
-            f"| {name} | {values['threshold']:.4f} | {values['aim']} | {values['precision']:.3f} | "
-            f"{values['recall']:.3f} | {values['false_positive_rate']:.4f} |"
+            f"| {name} | {values['threshold']:.4f} | {values['aim']} | {' | '.join(cells)} |"
         )
     return "\n".join([*lines, ""])
 
@@ -269,6 +266,12 @@ def _heads(heads: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {name} | {values['support']:,} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _errors(name: str) -> str:
+    """Return what people found when they read a model's errors, where that was written down."""
+    path = _CARDS / f"{name}.md"
+    return path.read_text("utf-8") if path.exists() else ""
 
 
 def _data(data: list[Mapping[str, Any]]) -> str:

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hostrisk.artifact import ACCURATE, FAST, Artifact, bundled_path, load_artifact
+from hostrisk.calibration import LEAST_POSITIVES, choose_thresholds
 from hostrisk.encoder import Graph
 from hostrisk.metrics import average_precision
 from hostrisk.policy import KINDS
 from training import retrain as retraining
 from training import sources
-from training.calibrate import choose_band, choose_thresholds, fit_mix
+from training.calibrate import choose_band, fit_mix
 from training.encoder import HEADS, Encoder, Output, WordPieces, open_pretrained, predict
 from training.evaluate import evaluation_sets
 from training.export import export_encoder
@@ -48,7 +49,6 @@ _ATTENTION_HEADS = 12
 _CHECKED = 1000
 _SHORTEST = 128  # word pieces of texts that are one window
 _STRIDE = 96
-_LEAST_POSITIVES = 20  # for calibration to rest on the natural source
 _LEAST_SHOWN = 5  # positives of a set, for its average precision to be told
 
 
@@ -299,7 +299,7 @@ def _calibrate(
     logits[held.rows] = held.output.main
     by_source = report_held_out(rows, labels, logits, held.rows)
     natural = rows["source"].to_numpy()[held.rows] == source
-    is_natural = bool(truth[natural].sum() >= _LEAST_POSITIVES)
+    is_natural = bool(truth[natural].sum() >= LEAST_POSITIVES)
     if not is_natural:
         natural = np.ones(len(truth), dtype=bool)
     mix, mixed = fit_mix(held.output.main, held.fast, truth, natural)

@@ -33,11 +33,11 @@ from tqdm import tqdm
 import hostrisk
 from hostrisk._reference import probability
 from hostrisk.artifact import Artifact
+from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
 from training.attacks import attack
-from training.calibrate import choose_thresholds, fit_platt
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
 from training.fit_linear import (

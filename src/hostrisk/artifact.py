@@ -34,13 +34,14 @@ from hostrisk.features import FEATURE_ID, SLOTS
 from hostrisk.linear import LinearScorer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from hostrisk.classifier import Classifier
     from hostrisk.linear import Scorer
 
 __all__ = [
     "ACCURATE", "CASCADE", "FAST", "Artifact", "Head", "bundled_path", "load_artifact",
-    "save_artifact", "verify",
+    "save_artifact", "score_golden", "verify",
 ]  # fmt: skip
 
 FAST, ACCURATE, CASCADE = "fast", "accurate", "cascade"
@@ -285,6 +286,15 @@ def verify(path: str | os.PathLike[str] | None = None) -> Iterator[str]:
     for at, values in enumerate(golden):
         _check_golden(classifier, Fields(values, f"{MANIFEST}.golden[{at}]"))
     yield f"golden   {len(golden)} texts score as they did when trained (kernel {kernel_name()})"
+
+
+def score_golden(classifier: Classifier, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what a model says of texts, to be kept in its manifest and checked by ``verify``."""
+    decisions = ((text, classifier.decide(text, threshold=0)) for text in texts)
+    return [
+        {"text": text, "score": found.score, "kind": found.kind, "targets": list(found.targets)}
+        for text, found in decisions
+    ]
 
 
 def _check_golden(classifier: Any, case: Fields) -> None:

@@ -432,6 +432,37 @@ def evaluate(source: str, form: str, html: str | None, **options: Any) -> None:
         click.echo(visible(evaluation.to_text().rstrip("\n"), keep="\n"))
 
 
+# --- calibrate -----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("source", metavar="FILE")
+@click.option("--text", default="text", metavar="C", help="Column of the posts (default: text).")
+@click.option("--label", default="label", metavar="C", help="Column of 0 and 1 (default: label).")
+@_model_option
+@click.option("--out", required=True, metavar="DIR", help="Folder to write the new model to.")
+def calibrate(source: str, text: str, label: str, model: str | None, out: str) -> None:
+    """Fit a model's probabilities and thresholds to your own posts.
+
+    FILE is a plain random sample of the posts to be scored, at least 200 of them, labeled 0 or 1.
+    The weights stay as they are; the new model's probabilities are shares of such posts.
+
+    \b
+    Examples:
+      hostrisk calibrate labeled.csv --out my-model
+      hostrisk calibrate labeled.csv --model accurate --out my-accurate
+    """
+    import hostrisk
+    from hostrisk.calibration import read_sample, recalibrate
+
+    artifact = recalibrate(
+        hostrisk.load(*_given(model)), *read_sample(source, text=text, label=label), out
+    )
+    for name, value in artifact.thresholds.items():
+        click.echo(f"{name:<10} {value:.4f}")
+    _note(f"{artifact.model_id} written to {out}")
+
+
 def _print_json(value: Any) -> None:
     import json
 
