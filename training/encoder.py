@@ -30,8 +30,8 @@ from hostrisk.cleaning import clean
 from hostrisk.policy import KINDS, NOBODY, TARGETS
 
 __all__ = [
-    "HEADS", "Encoder", "Output", "WordPieces", "batches", "collate", "embed", "open_body",
-    "open_pretrained", "predict",
+    "HEADS", "Encoder", "Output", "WordPieces", "average", "batches", "collate", "embed",
+    "open_body", "open_pretrained", "predict",
 ]  # fmt: skip
 
 HEADS = (*KINDS, *(name for name in TARGETS if name != NOBODY))
@@ -94,6 +94,21 @@ def _pool(body: nn.Module, words: Tensor, mask: Tensor) -> Tensor:
     states = body(input_ids=words, attention_mask=mask).last_hidden_state
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1)
+
+
+def average(folder: Path, paths: list[Path]) -> Encoder:
+    """Return an encoder with the mean of several weights."""
+    model = Encoder(folder)
+    states = [torch.load(path, weights_only=True) for path in paths]
+    mean = {
+        name: torch.stack([state[name].float() for state in states]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].items()
+    }
+    model.load_state_dict(mean)
+    model.eval()
+    return model
 
 
 def open_pretrained(name: str, cache: Path) -> Path:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hostrisk.attacks import ATTACKS, attack
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import measure, roc_auc
-from training.attacks import ATTACKS, attack
 
 __all__ = ["evaluate_attacks", "evaluate_sources", "evaluate_suite", "evaluation_sets"]
 

@@ -33,12 +33,12 @@ from hostrisk.policy import KINDS
 from training import retrain as retraining
 from training import sources
 from training.calibrate import choose_band, fit_mix
-from training.encoder import HEADS, Encoder, Output, WordPieces, open_pretrained, predict
+from training.encoder import HEADS, Encoder, Output, WordPieces, average, open_pretrained, predict
 from training.evaluate import evaluation_sets
 from training.export import export_encoder
 from training.fine_tune import Examples, encode_examples, fine_tune, head_labels
 from training.fit_linear import folds_of, repeatable
-from training.fit_teacher import choose_rows, mine, report_held_out
+from training.fit_teacher import choose_rows, mine, report_held_out, tell_some
 from training.heads import measure_head
 from training.onnx_graph import trim_pieces, write_graph
 
@@ -78,17 +78,20 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=retraining.HERE / "config.toml")
     parser.add_argument("--cache", type=Path, default=retraining.HERE.parent / ".cache")
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
-    parser.add_argument("--steps", choices=("all", "tune", "export"), default="all",
-                        help="tune: only fine-tune, and keep the weights in the cache; "
-                             "export: only the rest, from weights kept there")  # fmt: skip
+    parser.add_argument("--steps", choices=("all", "tune", "tell", "export"), default="all",
+                        help="tune: only fine-tune, and keep the weights in the cache; tell: only "
+                             "say what they say of rows the teacher did not tell of, for the fast "
+                             "model to learn; export: only the rest")  # fmt: skip
     given = parser.parse_args()
     config = retraining.load_config(given.config)
     start = time.perf_counter()
     prepared = retraining.prepare(given.data, config, given.cache)
     kept = given.cache / "encoders"
-    if given.steps != "export":
+    if given.steps in ("all", "tune"):
         _tune(prepared, config, given.cache, kept, given.jobs)
-    if given.steps != "tune":
+    if given.steps == "tell":
+        _tell_rest(prepared, config, given.cache, kept, given.jobs)
+    if given.steps in ("all", "export"):
         artifact = build(prepared, config, given, kept)
         print(f"{artifact.model_id} in {artifact.path}, {time.perf_counter() - start:.0f} s")
 
@@ -113,7 +116,7 @@ def _tune_one(
     torch.set_num_threads(1)
     settings, rows = config["encoder"], prepared.rows
     labels = rows["label"].to_numpy()
-    soft = sources.read_soft_labels(rows).to_numpy(dtype=np.float64)
+    soft = sources.read_soft_labels(rows, small=False).to_numpy(dtype=np.float64)
     folds = folds_of(prepared.groups, settings["folds"], config["seed"])
     train = np.flatnonzero((prepared.splits == "train") & (folds != seed))
     labeled = train[labels[train] >= 0]
@@ -124,7 +127,7 @@ def _tune_one(
     chosen = np.union1d(chosen, train[~np.isnan(soft[train])])
     pieces = WordPieces(open_pretrained(settings["body"], cache))
     examples = encode_rows(prepared, config, pieces)
-    held = held_rows(prepared, folds, seed)
+    held = held_rows(prepared, folds == seed)
     variants = encode_variants(rows.iloc[train], config, pieces)
     print(f"seed {seed}: {len(chosen):,} rows and {len(variants.pieces):,} variants", flush=True)
     model = fine_tune(
@@ -133,17 +136,18 @@ def _tune_one(
         judge=lambda found: average_precision(labels[held], found),
     )  # fmt: skip
     torch.save(model.state_dict(), kept / f"{seed}.pt")
+    # Folds change with the rows; what this encoder has not seen must be known for sure.
+    unseen = rows["id"][(prepared.splits == "train") & (folds == seed)]
+    (kept / f"{seed}.held.txt").write_text("\n".join(unseen) + "\n", "utf-8")
 
 
-def held_rows(
-    prepared: retraining.Prepared, folds: NDArray[np.int64], fold: int
-) -> NDArray[np.int64]:
+def held_rows(prepared: retraining.Prepared, fold: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the labeled rows of one fold of the train part that quality is judged by."""
     judged = prepared.rows["source"].str.endswith("_violence").to_numpy()
     if not judged.any():  # no catalogue: what the user gave must do
         judged = np.ones(len(judged), dtype=bool)
     labeled = (prepared.rows["label"] >= 0).to_numpy()
-    return np.flatnonzero((prepared.splits == "train") & labeled & judged & (folds == fold))
+    return np.flatnonzero((prepared.splits == "train") & labeled & judged & fold)
 
 
 def encode_rows(
@@ -152,7 +156,7 @@ def encode_rows(
     """Return a function from row numbers to examples: labels softened by the teacher's word."""
     settings, rows = config["encoder"], prepared.rows
     labels = rows["label"].to_numpy().astype(np.float64)
-    soft = sources.read_soft_labels(rows).to_numpy(dtype=np.float64)
+    soft = sources.read_soft_labels(rows, small=False).to_numpy(dtype=np.float64)
     share = rows["source"].map(settings["shares"]).fillna(settings["share"]).to_numpy(np.float64)
     share = np.where(np.isnan(soft), 0.0, share)
     targets = np.where(labels < 0, soft, (1 - share) * labels + share * np.nan_to_num(soft))
@@ -179,22 +183,24 @@ def encode_variants(train: pd.DataFrame, config: Mapping[str, Any], pieces: Word
     )
 
 
+def _tell_rest(
+    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, jobs: int
+) -> None:
+    """Add soft labels of the train rows that the teacher did not tell of."""
+    settings = config["encoder"]
+    soft = sources.read_soft_labels(prepared.rows, small=False)
+    rows = prepared.rows[(prepared.splits == "train") & soft.isna().to_numpy()]
+    paths = [kept / f"{seed}.pt" for seed in range(settings["seeds"])]
+    parts = [rows.iloc[number::jobs] for number in range(jobs)]
+    done = joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(tell_some)(part["text"].tolist(), settings, cache, paths) for part in parts
+    )
+    ids = pd.concat(parts)["id"]
+    sources.write_told(ids, np.concatenate(done), sources.TEACHER, small=True)
+    print(f"{len(ids):,} more soft labels")
+
+
 # --- graph ---------------------------------------------------------------------------------------
-
-
-def average(folder: Path, paths: list[Path]) -> Encoder:
-    """Return an encoder with the mean of several weights."""
-    model = Encoder(folder)
-    states = [torch.load(path, weights_only=True) for path in paths]
-    mean = {
-        name: torch.stack([state[name].float() for state in states]).mean(0)
-        if value.is_floating_point()
-        else value
-        for name, value in states[0].items()
-    }
-    model.load_state_dict(mean)
-    model.eval()
-    return model
 
 
 def _write(
@@ -347,13 +353,14 @@ def _held_out(
     fast: Artifact,
 ) -> Held:
     """Return what each encoder says of the fold it did not see, and the fast model out of fold."""
-    folds = folds_of(prepared.groups, config["encoder"]["folds"], config["seed"])
     examples = encode_rows(prepared, config, WordPieces(folder))
     positive = (prepared.rows["label"] == 1).to_numpy() & (prepared.splits == "train")
     places, judged, outputs = [], [], []
-    for seed, path in enumerate(paths):
-        own = held_rows(prepared, folds, seed)
-        at = np.union1d(own, np.flatnonzero(positive & (folds == seed)))
+    for path in paths:
+        unseen = path.with_suffix(".held.txt").read_text("utf-8").splitlines()
+        fold = prepared.rows["id"].isin(unseen).to_numpy()
+        own = held_rows(prepared, fold)
+        at = np.union1d(own, np.flatnonzero(positive & fold))
         judged.append(np.isin(at, own))
         model = average(folder, [path])
         outputs.append(predict(model, examples(at).pieces, watch=_watch))

@@ -29,11 +29,11 @@ from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
 from training.augment import augment
-from training.encoder import Encoder, WordPieces, open_pretrained, predict
+from training.encoder import WordPieces, average, open_pretrained, predict
 from training.fine_tune import Examples, encode_examples, fine_tune, head_labels
 from training.fit_linear import fit, folds_of, repeatable, unit_rows
 
-__all__ = ["choose_rows", "main", "report_held_out", "tell", "tune"]
+__all__ = ["choose_rows", "main", "report_held_out", "tell", "tell_some", "tune"]
 
 _TEMPLATES = ("hatecheck", "hatemoji_build", "hatemoji_check")
 
@@ -125,9 +125,8 @@ def main() -> None:
         torch.set_num_threads(given.jobs)
         tune(prepared, config, given.cache, kept)
     if given.steps != "tune":
-        tell(prepared, config, given.cache, kept, given.jobs).to_parquet(
-            given.out, index=False, compression="zstd"
-        )
+        ids, logits = tell(prepared, config, given.cache, kept, given.jobs)
+        sources.write_told(ids, logits, given.out, small=False)
 
 
 def tune(prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path) -> None:
@@ -164,31 +163,30 @@ def tune(prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, 
 
 def tell(
     prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, jobs: int
-) -> pd.DataFrame:
-    """Return ids and logits, tenfold and rounded, of the texts chosen and of their variants."""
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Return ids and logits of the texts chosen and of their variants."""
     start = time.perf_counter()
     texts = _told(prepared, config)
     parts = [texts.iloc[number::jobs] for number in range(jobs)]
     done = joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(_tell_some)(part["text"].tolist(), config, cache, kept) for part in parts
+        joblib.delayed(tell_some)(part["text"].tolist(), config["teacher"], cache, [kept])
+        for part in parts
     )
-    logits = np.clip(np.rint(np.concatenate(done) * 10), -127, 127).astype(np.int8)
-    table = pd.DataFrame({"id": pd.concat(parts)["id"].to_numpy(), "logit": logits})
-    print(f"{len(table):,} soft labels, {time.perf_counter() - start:.0f} s")
-    return table.sort_values("id", ignore_index=True)
+    print(f"{len(texts):,} soft labels, {time.perf_counter() - start:.0f} s")
+    return pd.concat(parts)["id"].tolist(), np.concatenate(done)
 
 
-def _tell_some(
-    texts: list[str], config: Mapping[str, Any], cache: Path, kept: Path
+def tell_some(
+    texts: list[str], settings: Mapping[str, Any], cache: Path, kept: list[Path]
 ) -> NDArray[np.float64]:
+    """Return what an encoder, or the average of several, says of texts, on one core."""
     torch.set_num_threads(1)
-    settings = config["teacher"]
     folder = open_pretrained(settings["body"], cache)
-    model = Encoder(folder)
-    model.load_state_dict(torch.load(kept, weights_only=True))
     encoded = encode_examples(texts, WordPieces(folder), settings["longest"])
     logits: NDArray[np.float64] = predict(
-        model, encoded, watch=lambda them: tqdm(them, desc="soft labels", mininterval=30)
+        average(folder, kept),
+        encoded,
+        watch=lambda them: tqdm(them, desc="soft labels", mininterval=30),
     ).main
     return logits
 

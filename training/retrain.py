@@ -33,11 +33,11 @@ from tqdm import tqdm
 import hostrisk
 from hostrisk._reference import probability
 from hostrisk.artifact import Artifact
+from hostrisk.attacks import attack
 from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
-from training.attacks import attack
 from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
 from training.export import export
 from training.fit_linear import (
@@ -92,13 +92,13 @@ def prepare(data: str | None, config: dict[str, Any], cache: Path) -> Prepared:
     count = len(rows)
     splits = assign_splits(rows["text"].tolist(), groups[:count], config["split"])
     # What the project wrote for training trains, and nothing near a case of the suite does.
-    splits[(rows["source"] == "written").to_numpy()] = "train"
+    splits[rows["source"].isin(("written", "generated")).to_numpy()] = "train"
     splits[np.isin(groups[:count], groups[count:])] = "near suite"
     return Prepared(rows, features[:count], groups[:count], splits, suite, files)
 
 
 def _read(data: str | None, config: dict[str, Any]) -> tuple[pd.DataFrame, dict[str, str]]:
-    tables = [sources.read_written("train")]
+    tables = [sources.read_written("train"), sources.make_noise()]
     paths = [sources.CASES / "train.csv"]
     found = sources.find_data(data)
     if isinstance(found, str):

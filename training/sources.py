@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from hostrisk.attacks import NOISE, noise
 from training.augment import augment
 from training.labels import map_kind, map_targets
 
@@ -31,6 +32,7 @@ COLUMNS = ["id", "text", "label", "kind", "targets", "source", "origin", "templa
 CALM = ("tweeteval", "disaster_tweets", "gothic_fiction", "cad")
 ENVIRONMENT = "HOSTRISK_DATA"
 _FILES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_NOISES = 150  # strings of each kind, from another seed than those that models are measured on
 _DATASET_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -127,6 +129,16 @@ def read_written(part: str) -> pd.DataFrame:
     return _shape(rows, source="written", origin=rows["capability"])
 
 
+def make_noise() -> pd.DataFrame:
+    """Return harmless strings that look odd: ids, code, coordinates, flags."""
+    rows = [
+        {"id": f"noise:{name}:{number}", "text": text, "label": 0}
+        for name in NOISE
+        for number, text in enumerate(noise(name, _NOISES, seed=1))
+    ]
+    return _shape(pd.DataFrame(rows), source="generated")
+
+
 def permitted() -> list[str]:
     """Return the names of the files that data/sources.toml lets a model be trained on."""
     return [name for name, entry in _catalogue().items() if entry["use"] == "train"]
@@ -134,7 +146,7 @@ def permitted() -> list[str]:
 
 def licences() -> dict[str, str]:
     """Return the licence of each source."""
-    return {"written": "Apache-2.0"} | {
+    return {"written": "Apache-2.0", "generated": "Apache-2.0"} | {
         name: entry["licence"] for name, entry in _catalogue().items()
     }
 
@@ -163,9 +175,13 @@ def apply_readings(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def read_soft_labels(rows: pd.DataFrame) -> pd.Series:
-    """Return the probabilities that training/fit_teacher.py gave to rows, NaN where it did not."""
-    told = _read_teacher()
+def read_soft_labels(rows: pd.DataFrame, *, small: bool = True) -> pd.Series:
+    """Return the probabilities that encoders gave to rows, NaN where none did.
+
+    :param small: whether also those of the small encoder, which tells of what the teacher did not.
+    """
+    told = read_told()
+    told = told["logit"] if small else told["logit"][~told["small"]]
     return 1 / (1 + (-rows["id"].map(told) / 10).map(math.exp, na_action="ignore"))
 
 
@@ -174,17 +190,29 @@ def read_variants(rows: pd.DataFrame) -> pd.DataFrame:
 
     :param rows: the train part, the only one that has any.
     """
-    told = _read_teacher()
-    sources_of = {name.partition("~")[0] for name in told.index if "~" in name}
+    told = read_told().index
+    sources_of = {name.partition("~")[0] for name in told if "~" in name}
     varied = augment(rows[rows["id"].isin(sources_of)], calm_texts(rows))
-    varied = varied[varied["id"].isin(told.index)].reset_index(drop=True)
+    varied = varied[varied["id"].isin(told)].reset_index(drop=True)
     return varied.assign(soft=read_soft_labels(varied))
 
 
-def _read_teacher() -> pd.Series:
+def read_told() -> pd.DataFrame:
+    """Return what encoders said, by id: ``logit`` (tenfold), ``small`` (by the small encoder)."""
     if not TEACHER.exists():
-        return pd.Series([], index=pd.Index([], dtype=object), dtype="int8")
-    return pd.read_parquet(TEACHER).drop_duplicates("id").set_index("id")["logit"]
+        empty = pd.DataFrame({"id": [], "logit": [], "small": []})
+        return empty.astype({"id": object, "logit": "int8", "small": bool}).set_index("id")
+    return pd.read_parquet(TEACHER).drop_duplicates("id").set_index("id")
+
+
+def write_told(ids: Iterable[str], logits: Any, path: Path, *, small: bool) -> None:
+    """Write or, from the small encoder, add what was said of rows: ids and logits, no text."""
+    rounded = (10 * pd.Series(logits)).round().clip(-127, 127).astype("int8").to_numpy()
+    table = pd.DataFrame({"id": list(ids), "logit": rounded, "small": small})
+    if small:
+        kept = read_told().reset_index()
+        table = pd.concat([kept[~kept["small"]], table], ignore_index=True)
+    table.sort_values("id").to_parquet(path, index=False, compression="zstd")
 
 
 def calm_texts(rows: pd.DataFrame) -> list[str]:

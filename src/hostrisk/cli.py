@@ -123,6 +123,14 @@ _threshold_option = click.option(
     metavar="P",
     help="Flag from this probability on (default: that of the policy).",
 )
+_form_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="How to print the figures (default: table).",
+)
+_html_option = click.option("--html", metavar="FILE", help="Write a page to this file too.")
 _at_option = click.option(
     "--at",
     metavar="NAME",
@@ -381,14 +389,8 @@ def explain(
 @_threshold_option
 @_at_option
 @_model_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    help="How to print the figures (default: table).",
-)
-@click.option("--html", metavar="FILE", help="Write a page with curves to this file too.")
+@_form_option
+@_html_option
 @click.option(
     "--resamples",
     type=click.IntRange(0),
@@ -415,21 +417,9 @@ def evaluate(source: str, form: str, html: str | None, **options: Any) -> None:
       hostrisk evaluate labeled.csv --text body --label violent
       hostrisk evaluate cases.csv --group capability --html report.html
     """
-    from hostrisk._visible import visible
     from hostrisk.evaluation import evaluate as evaluate_model
-    from hostrisk.files import atomic_writer
 
-    _refuse_overwriting(html, [source] if os.path.exists(source) else [])
-    with ExitStack() as stack:
-        # Opened first, so that a page that cannot be written costs no evaluation.
-        page = stack.enter_context(atomic_writer(html)) if html is not None else None
-        evaluation = evaluate_model(source, **options)
-        if page is not None:
-            page.write(evaluation.to_html().encode())
-    if form == "json":
-        _print_json(evaluation.to_dict())
-    else:
-        click.echo(visible(evaluation.to_text().rstrip("\n"), keep="\n"))
+    _show_report(source, form, html, lambda: evaluate_model(source, **options))
 
 
 # --- calibrate -----------------------------------------------------------------------------------
@@ -461,6 +451,67 @@ def calibrate(source: str, text: str, label: str, model: str | None, out: str) -
     for name, value in artifact.thresholds.items():
         click.echo(f"{name:<10} {value:.4f}")
     _note(f"{artifact.model_id} written to {out}")
+
+
+# --- attack --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("source", metavar="FILE")
+@click.option("--text", default="text", metavar="C", help="Column of the posts (default: text).")
+@click.option("--label", default="label", metavar="C", help="Column of 0 and 1 (default: label).")
+@click.option("--at", default="balanced", metavar="NAME", help="Threshold (default: balanced).")
+@_model_option
+@click.option(
+    "--generated",
+    type=click.IntRange(0),
+    default=10_000,
+    metavar="N",
+    help="Harmless strings to make: ids, code, coordinates, flags (default: 10000).",
+)
+@_form_option
+@_html_option
+def attack(source: str, form: str, html: str | None, model: str | None, **options: Any) -> None:
+    """Measure what tricks of spelling and wording cost a model.
+
+    FILE is a table of posts labeled 0 or 1. Each is written in a dozen ways that try to evade
+    moderation; what share of the violent ones is still found, and how many harmless strings (ids,
+    code, coordinates, flags) are flagged.
+
+    \b
+    Examples:
+      hostrisk attack data/cases/test.csv
+      hostrisk attack labeled.csv --text body --model accurate --html robustness.html
+    """
+    import hostrisk
+    from hostrisk.calibration import read_sample
+    from hostrisk.robustness import measure_robustness
+
+    columns = {name: options.pop(name) for name in ("text", "label")}
+
+    def measure() -> Any:
+        sample = read_sample(source, **columns)
+        return measure_robustness(hostrisk.load(*_given(model)), *sample, **options)
+
+    _show_report(source, form, html, measure)
+
+
+def _show_report(source: str, form: str, html: str | None, measure: Callable[[], Any]) -> None:
+    """Print a report, and write its page where one is wanted."""
+    from hostrisk._visible import visible
+    from hostrisk.files import atomic_writer
+
+    _refuse_overwriting(html, [source] if os.path.exists(source) else [])
+    with ExitStack() as stack:
+        # Opened first, so that a page that cannot be written costs no measurement.
+        page = stack.enter_context(atomic_writer(html)) if html is not None else None
+        report = measure()
+        if page is not None:
+            page.write(report.to_html().encode())
+    if form == "json":
+        _print_json(report.to_dict())
+    else:
+        click.echo(visible(report.to_text().rstrip("\n"), keep="\n"))
 
 
 def _print_json(value: Any) -> None:

@@ -5,16 +5,14 @@ The input is what ``Evaluation.to_dict`` gives, so that a page can be drawn agai
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
-from unicodedata import category, east_asian_width
 
 from hostrisk._visible import visible
-from hostrisk.errors import MissingExtraError
 from hostrisk.report import charts
+from hostrisk.report.drawing import align, render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["render_html", "render_text", "summarize"]
 
@@ -49,7 +47,6 @@ _GROUP_METRICS = {
 _LONGEST_NAME = 120
 _LONGEST_TEXT_NAME = 48
 _NONE = "n/a"
-_NO_PLACE = ("Mn", "Me", "Cf")
 
 
 def summarize(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,11 +80,11 @@ def render_text(record: Mapping[str, Any]) -> str:
     model = f"model {summary['model']}, policy {summary['policy'] or 'none'}"
     parts = [
         f"{summary['source']}\n{summary['headline']}\n{model}, threshold {summary['threshold']}",
-        _table(_metric_rows(summary), right=(1,)),
-        _table(_count_rows(summary), right=(1, 2)),
+        align(_metric_rows(summary), right=(1,)),
+        align(_count_rows(summary), right=(1, 2)),
     ]
     if summary["groups"]:
-        parts.append("groups, weakest first\n" + _table(_group_rows(summary), right=range(1, 10)))
+        parts.append("groups, weakest first\n" + align(_group_rows(summary), right=range(1, 10)))
     parts.append("\n".join(f"- {visible(note)}" for note in (*summary["notes"], summary["method"])))
     return "\n\n".join(parts)
 
@@ -99,7 +96,7 @@ def render_html(record: Mapping[str, Any]) -> str:
     """
     summary = summarize(record)
     drawn = {"style": charts.STYLE, **_charts(record)}
-    return str(_template().render(summary=summary, charts=drawn, bar=charts.interval_bar))
+    return render_page("evaluation.html", summary=summary, charts=drawn, bar=charts.interval_bar)
 
 
 # --- summary -------------------------------------------------------------------------------------
@@ -235,31 +232,6 @@ def _group_rows(summary: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         yield (short, *counts, accuracy["value"], accuracy["between"], *others)
 
 
-def _table(rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> str:
-    """Align columns by what a terminal shows: wide letters take two places, marks none."""
-    cells = list(rows)
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    aligned = set(right)
-    lines = []
-    for row in cells:
-        padded = (
-            " " * (widths[i] - _width(cell)) + cell
-            if i in aligned
-            else cell + " " * (widths[i] - _width(cell))
-            for i, cell in enumerate(row)
-        )
-        lines.append("  ".join(padded).rstrip())
-    lines.insert(1, "  ".join("-" * width for width in widths if width))
-    return "\n".join(lines)
-
-
-def _width(text: str) -> int:
-    return sum(
-        0 if category(letter) in _NO_PLACE else 2 if east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
-
-
 # --- page ----------------------------------------------------------------------------------------
 
 
@@ -281,20 +253,3 @@ def _charts(record: Mapping[str, Any]) -> dict[str, str]:
             threshold=record["threshold"],
         )
     return drawn
-
-
-@cache
-def _template() -> Any:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("The HTML page", package="jinja2") from error
-    # Everything is escaped; the template marks only what charts.py drew as safe.
-    environment = Environment(
-        loader=PackageLoader("hostrisk.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("evaluation.html")

@@ -1,0 +1,65 @@
+"""What all reports are drawn with: aligned tables for a terminal, pages from templates."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from unicodedata import category, east_asian_width
+
+from hostrisk.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["align", "render_page"]
+
+_NO_PLACE = ("Mn", "Me", "Cf")
+
+
+def align(rows: Iterable[Sequence[str]], *, right: Iterable[int]) -> str:
+    """Align columns by what a terminal shows: wide letters take two places, marks none."""
+    cells = list(rows)
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    aligned = set(right)
+    lines = []
+    for row in cells:
+        padded = (
+            " " * (widths[i] - _width(cell)) + cell
+            if i in aligned
+            else cell + " " * (widths[i] - _width(cell))
+            for i, cell in enumerate(row)
+        )
+        lines.append("  ".join(padded).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths if width))
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    return sum(
+        0 if category(letter) in _NO_PLACE else 2 if east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Fill a template of the package; all values are escaped but what the template calls safe.
+
+    :raises MissingExtraError: jinja2 is not installed.
+    """
+    return str(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError("The HTML page", package="jinja2") from error
+    # Everything is escaped; templates mark only what charts.py drew as safe.
+    return Environment(
+        loader=PackageLoader("hostrisk.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
