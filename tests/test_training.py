@@ -13,7 +13,6 @@ import pytest
 
 import hostrisk
 from hostrisk.artifact import load_artifact
-from hostrisk.attacks import ATTACKS, attack
 from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.metrics import average_precision
 from training import retrain as retraining
@@ -209,16 +208,6 @@ def test_variants_are_made_again_from_their_ids() -> None:
     assert "HIM" in swapped
     assert "lovely" in made[made["id"] == "b~splice"]["text"].item()
     assert augment(rows, []).empty
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_attacks_change_spelling_and_are_repeatable(name: str) -> None:
-    text = "They should hang every one of these traitors tomorrow @somebody https://a.example/kill"
-    changed = attack(text, name, share=1.0)
-    assert changed != text
-    assert changed == attack(text, name, share=1.0)
-    assert changed.endswith("@somebody https://a.example/kill")
-    assert attack(text, name, share=0.0) == text
 
 
 def test_catalogue_rows_keep_their_sources_apart() -> None:

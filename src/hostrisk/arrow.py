@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hostrisk._columns import build_column, decode_dictionary, is_text
 from hostrisk.errors import InputError, MissingExtraError
-from hostrisk.linear import in_threads
+from hostrisk.linear import LinearScorer, in_threads, takes_arrow
 
 try:
     import pyarrow as pa
@@ -33,10 +33,13 @@ def score_column(
 
     :raises InputError: the column is not text.
     """
-    pieces = [piece for chunk in _text_chunks(column) for piece in _pieces(chunk, threads)]
-    if threads == 1:
-        scores = [_score(scorer, piece) for piece in pieces]
+    chunks = _text_chunks(column)
+    if not (isinstance(scorer, LinearScorer) and takes_arrow()):
+        scores = [_score_as_list(scorer, chunk, threads) for chunk in chunks]
+    elif threads == 1:
+        scores = [_score(scorer, chunk) for chunk in chunks]
     else:
+        pieces = [piece for chunk in chunks for piece in _pieces(chunk, threads)]
         scores = in_threads(lambda piece: _score(scorer, piece), pieces, threads)
     if isinstance(column, pa.ChunkedArray):
         return pa.chunked_array(scores, pa.float64())
@@ -89,18 +92,16 @@ def _as_text(array: pa.Array[Any]) -> pa.Array[Any]:
 
 def _pieces(array: pa.Array[Any], threads: int) -> list[pa.Array[Any]]:
     size = max(_LEAST_ROWS, -(-len(array) // (4 * threads)))
-    if threads == 1 or len(array) <= size:
+    if len(array) <= size:
         return [array]
     return [array.slice(start, size) for start in range(0, len(array), size)]
 
 
-def _score(scorer: Scorer, array: pa.Array[Any]) -> pa.Array[Any]:
+def _score(scorer: LinearScorer, array: pa.Array[Any]) -> pa.Array[Any]:
     data = scorer.score_arrow(array) if len(array) else b""
-    if data is None:
-        return _score_as_list(scorer, array)
     valid = None if array.null_count == 0 else array.is_valid().buffers()[1]
     return pa.Array.from_buffers(pa.float64(), len(array), [valid, pa.py_buffer(data)])
 
 
-def _score_as_list(scorer: Scorer, array: pa.Array[Any]) -> pa.Array[Any]:
-    return build_column(scorer.score_list(array.to_pylist()), "double")
+def _score_as_list(scorer: Scorer, array: pa.Array[Any], threads: int) -> pa.Array[Any]:
+    return build_column(scorer.score_list(array.to_pylist(), threads=threads), "double")

@@ -174,10 +174,6 @@ class EncoderScorer(NamedTuple):
             found[at] = value
         return found
 
-    def score_arrow(self, array: Any) -> bytes | None:  # noqa: ARG002  # as the fast scorer
-        """Return None: an Arrow column is scored as a list."""
-        return None
-
     def head_sums(self, text: str) -> tuple[int, list[float]]:
         """Return 1 and the logits of the heads of the best window."""
         return 1, self.graph.logits(text)[1:]
@@ -212,19 +208,6 @@ class CascadeScorer:
         unsure = [at for at, value in enumerate(fast) if self.is_unsure(value)]
         self._count(len(fast), len(unsure))
         return self.accurate.refine(texts, fast, unsure, threads)
-
-    def score_arrow(self, array: Any) -> bytes | None:
-        """Return float64 probabilities of an Arrow string array; None without the kernel."""
-        data = self.fast.score_arrow(array)
-        if data is None:
-            return None
-        scores = memoryview(bytearray(data)).cast("d")
-        valid = array.is_valid().to_pylist() if array.null_count else [True] * len(array)
-        unsure = [at for at, value in enumerate(scores) if valid[at] and self.is_unsure(value)]
-        self._count(len(scores), len(unsure))
-        for at in unsure:
-            scores[at] = probability(self.accurate.logit(array[at].as_py(), scores[at]))
-        return scores.tobytes()
 
     def _count(self, rows: int, encoded: int) -> None:
         self.rows += rows

@@ -50,6 +50,11 @@ def _choose_kernel() -> ModuleType | None:
 _kernel = _choose_kernel()
 
 
+def takes_arrow() -> bool:
+    """Say whether Arrow arrays can be scored where they lie, which takes the kernel."""
+    return _kernel is not None
+
+
 def kernel_name() -> str:
     """Return which engine scores: ``c`` or ``python``."""
     return "python" if _kernel is None else "c"
@@ -81,9 +86,6 @@ class Scorer(Protocol):
 
     def score_list(self, texts: Sequence[str | None], *, threads: int = 1) -> list[float | None]:
         """Return the probabilities of texts, None for None."""
-
-    def score_arrow(self, array: Any) -> bytes | None:
-        """Return float64 probabilities of an Arrow string array; None if it takes no arrays."""
 
     def head_sums(self, text: str) -> tuple[int, Sequence[float]]:
         """Return the number of slots of the best window, and each head's sum over them."""
@@ -121,12 +123,13 @@ class LinearScorer(NamedTuple):
         )
         return [value for part in scores for value in part]
 
-    def score_arrow(self, array: Any) -> bytes | None:
-        """Return float64 probabilities of an Arrow string array; None without the kernel."""
-        if _kernel is None:
-            return None
+    def score_arrow(self, array: Any) -> bytes:
+        """Return float64 probabilities of an Arrow string array, by the kernel alone.
+
+        See :func:`takes_arrow`.
+        """
         schema, data = array.__arrow_c_array__()
-        scores: bytes = _kernel.score_arrow(schema, data, self.weights, self.scale, self.bias)
+        scores: bytes = _engine().score_arrow(schema, data, self.weights, self.scale, self.bias)
         return scores
 
     def head_sums(self, text: str) -> tuple[int, list[int]]:
