@@ -26,14 +26,14 @@ PEOPLE = ("judge", "senator", "clerk", "banker", "teacher", "reporter", "coach",
 
 @pytest.fixture(scope="module")
 def sample() -> tuple[list[str], list[int]]:
-    """Return 400 posts, a third of them violent: far more than on a host."""
+    """Return 400 posts, a third of them violent (far more than on a host), a tenth mislabeled."""
     rng = random.Random(1)
-    labels = [int(rng.random() < 1 / 3) for _ in range(400)]
+    truth = [int(rng.random() < 1 / 3) for _ in range(400)]
     texts = [
         rng.choice(VIOLENT if label else CALM).format(rng.choice(PEOPLE)) + f" {number}"
-        for number, label in enumerate(labels)
+        for number, label in enumerate(truth)
     ]
-    return texts, labels
+    return texts, [label if rng.random() < 0.9 else 1 - label for label in truth]
 
 
 def test_platt_scaling_is_logistic_regression() -> None:

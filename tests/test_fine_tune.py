@@ -61,8 +61,8 @@ def test_heads_learn_only_from_positives_that_say() -> None:
 
 def test_of_a_long_text_the_violent_stretch_is_learned(pieces: encoders.WordPieces) -> None:
     text = "the weather is fine and we go out. " * 40 + "we will hang and shoot all of them. "
-    ids = encode_examples([text + "it is late. " * 5], pieces, 64)[0]
-    assert len(ids) == 64
+    ids = encode_examples([text + "it is late. " * 5], pieces, 128)[0]
+    assert len(ids) == 128
     assert pieces.tokenizer.token_to_id("shoot") in ids
 
 

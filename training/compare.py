@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -79,11 +78,12 @@ def fit_fasttext(train: Train) -> Score:
         )  # fmt: skip
 
     def score(texts: Sequence[str]) -> Floats:
-        names, values = model.predict([text.translate(_LINE) for text in texts], k=2)
+        # Of the two probabilities only the first is right with NumPy 2; they add up to 1.
+        names, values = model.predict([text.translate(_LINE) for text in texts])
         return np.array(
             [
-                dict(zip(found, probabilities, strict=True)).get("__label__1", 0.0)
-                for found, probabilities in zip(names, values, strict=True)
+                value[0] if name[0] == "__label__1" else 1 - value[0]
+                for name, value in zip(names, values, strict=True)
             ]
         )
 
@@ -248,19 +248,23 @@ def _measure_sets(
 
 
 def render(found: dict[str, Any]) -> str:
-    """Return the figures as Markdown tables."""
-    names = list(found["posts_per_second"])
-    lines = ["| model | posts a second, one core |", "| --- | --- |"]
-    lines += [f"| {name} | {speed:,.0f} |" for name, speed in found["posts_per_second"].items()]
-    table = pd.DataFrame({
-        key: {
-            name: "{:.3f} ({:.3f} to {:.3f})".format(*values[name]) for name in names
-        } | {"rows, positive": f"{values['rows']:,}, {values['positives']:,}"}
-        for key, values in found["average_precision"].items()
-    }).T[["rows, positive", *names]]  # fmt: skip
-    lines += ["", "| average precision | " + " | ".join(table.columns) + " |"]
-    lines.append("| --- " * (len(table.columns) + 1) + "|")
-    lines += [f"| {key} | " + " | ".join(row) + " |" for key, row in table.iterrows()]
+    """Return the figures as Markdown tables, a row for each model."""
+    sets, speeds = found["average_precision"], found["posts_per_second"]
+    lines = ["| set | rows | positive |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | {values['rows']:,} | {values['positives']:,} |"
+        for name, values in sets.items()
+    ]
+    lines += [
+        "",
+        "Average precision with 95% bootstrap intervals:",
+        "",
+        f"| model | posts a second | {' | '.join(sets)} |",
+        "| --- " * (len(sets) + 2) + "|",
+    ]
+    for name, speed in speeds.items():
+        cells = ["{:.3f} ({:.3f} to {:.3f})".format(*values[name]) for values in sets.values()]
+        lines.append(f"| {name} | {speed:,.0f} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import hostrisk
 from hostrisk.normalize import fold
-from training.encoder import HEADS, Encoder, WordPieces, batches, collate, predict
+from training.encoder import HEADS, Encoder, WordPieces, average, batches, collate, predict
 
 __all__ = ["Examples", "encode_examples", "fine_tune", "head_labels"]
 
@@ -74,13 +74,14 @@ def encode_examples(texts: Sequence[str], pieces: WordPieces, longest: int) -> l
     starts = []
     for text in texts:
         tokens = fold(text) if len(text) > 3 * longest else []
-        firsts = range(0, max(len(tokens) - _WINDOW, 0) + 1, _STRIDE)
+        last = max(len(tokens) - _WINDOW, 0)
+        firsts = [*range(0, last, _STRIDE), last]
         if len(firsts) == 1:
             starts.append(0.0)
             continue
         windows = [tokens[first : first + _WINDOW] for first in firsts]
         scores = fast.score([text[window[0].start : window[-1].end] for window in windows])
-        starts.append(int(np.argmax(scores)) / (len(firsts) - 1))
+        starts.append(firsts[int(np.argmax(scores))] / last)
     return pieces.encode(texts, longest, starts)
 
 
@@ -92,15 +93,17 @@ def fine_tune(
     *,
     seed: int,
     judge: Callable[[Floats], float],
+    start: Path | None = None,
 ) -> Encoder:
     """Fine-tune an encoder and return it as it was after its best epoch.
 
     AdamW, warm-up and linear decay, lower layers slower (Howard & Ruder 2018) or not at all.
 
     :param judge: says how good logits of the examples held out are; the highest wins.
+    :param start: weights to begin with, those of the pre-trained encoder if None.
     """
     torch.manual_seed(0)  # all begin with the same heads, so that their weights can be averaged
-    model = Encoder(folder)
+    model = Encoder(folder) if start is None else average(folder, [start])
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), weight_decay=0.01, fused=True)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hostrisk.artifact import ACCURATE, FAST, Artifact, bundled_path, load_artifact
+from hostrisk.attacks import attack
 from hostrisk.calibration import LEAST_POSITIVES, choose_thresholds
 from hostrisk.encoder import Graph
 from hostrisk.metrics import average_precision
@@ -78,6 +79,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=retraining.HERE / "config.toml")
     parser.add_argument("--cache", type=Path, default=retraining.HERE.parent / ".cache")
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
+    parser.add_argument(
+        "--more", action="store_true", help="go on from the weights kept, one more epoch"
+    )
     parser.add_argument("--steps", choices=("all", "tune", "tell", "export"), default="all",
                         help="tune: only fine-tune, and keep the weights in the cache; tell: only "
                              "say what they say of rows the teacher did not tell of, for the fast "
@@ -88,7 +92,7 @@ def main() -> None:
     prepared = retraining.prepare(given.data, config, given.cache)
     kept = given.cache / "encoders"
     if given.steps in ("all", "tune"):
-        _tune(prepared, config, given.cache, kept, given.jobs)
+        _tune(prepared, config, given.cache, kept, given.jobs, more=given.more)
     if given.steps == "tell":
         _tell_rest(prepared, config, given.cache, kept, given.jobs)
     if given.steps in ("all", "export"):
@@ -100,25 +104,39 @@ def main() -> None:
 
 
 def _tune(
-    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, jobs: int
+    prepared: retraining.Prepared,
+    config: Mapping[str, Any],
+    cache: Path,
+    kept: Path,
+    jobs: int,
+    *,
+    more: bool,
 ) -> None:
     """Fine-tune one encoder a seed, in as many processes as ``jobs``, and keep their weights."""
     kept.mkdir(parents=True, exist_ok=True)
     joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(_tune_one)(prepared, config, cache, kept, seed)
+        joblib.delayed(_tune_one)(prepared, config, cache, kept, seed, more=more)
         for seed in range(config["encoder"]["seeds"])
     )
 
 
 def _tune_one(
-    prepared: retraining.Prepared, config: Mapping[str, Any], cache: Path, kept: Path, seed: int
+    prepared: retraining.Prepared,
+    config: Mapping[str, Any],
+    cache: Path,
+    kept: Path,
+    seed: int,
+    *,
+    more: bool,
 ) -> None:
     torch.set_num_threads(1)
     settings, rows = config["encoder"], prepared.rows
+    if more:
+        settings = {**settings, "epochs": 1, "learning_rate": settings["learning_rate"] / 2}
     labels = rows["label"].to_numpy()
     soft = sources.read_soft_labels(rows, small=False).to_numpy(dtype=np.float64)
-    folds = folds_of(prepared.groups, settings["folds"], config["seed"])
-    train = np.flatnonzero((prepared.splits == "train") & (folds != seed))
+    fold = _fold(prepared, config, kept, seed, more=more)
+    train = np.flatnonzero((prepared.splits == "train") & ~fold)
     labeled = train[labels[train] >= 0]
     with repeatable():
         chosen = choose_rows(
@@ -127,18 +145,41 @@ def _tune_one(
     chosen = np.union1d(chosen, train[~np.isnan(soft[train])])
     pieces = WordPieces(open_pretrained(settings["body"], cache))
     examples = encode_rows(prepared, config, pieces)
-    held = held_rows(prepared, folds == seed)
-    variants = encode_variants(rows.iloc[train], config, pieces)
-    print(f"seed {seed}: {len(chosen):,} rows and {len(variants.pieces):,} variants", flush=True)
+    held = held_rows(prepared, fold)
+    own = examples(chosen)
+    variants = encode_variants(prepared, train, config, pieces)
+    spelled = encode_spelled(rows["text"].iloc[chosen], labels[chosen], own, config, pieces)
+    print(
+        f"seed {seed}: {len(chosen):,} rows, {len(variants.pieces):,} variants and "
+        f"{len(spelled.pieces):,} attacked texts",
+        flush=True,
+    )
+    path = kept / f"{seed}.pt"
     model = fine_tune(
-        open_pretrained(settings["body"], cache), examples(chosen).join(variants), examples(held),
-        settings, seed=config["seed"] + seed,
+        open_pretrained(settings["body"], cache), own.join(variants).join(spelled),
+        examples(held), settings, seed=config["seed"] + seed + 10 * more,
         judge=lambda found: average_precision(labels[held], found),
+        start=path if more else None,
     )  # fmt: skip
-    torch.save(model.state_dict(), kept / f"{seed}.pt")
-    # Folds change with the rows; what this encoder has not seen must be known for sure.
-    unseen = rows["id"][(prepared.splits == "train") & (folds == seed)]
-    (kept / f"{seed}.held.txt").write_text("\n".join(unseen) + "\n", "utf-8")
+    torch.save(model.state_dict(), path)
+    unseen = rows["id"][(prepared.splits == "train") & fold]
+    _held_file(path).write_text("\n".join(unseen) + "\n", "utf-8")
+
+
+def _held_file(path: Path) -> Path:
+    return path.with_suffix(".held.txt")
+
+
+def _fold(
+    prepared: retraining.Prepared, config: Mapping[str, Any], kept: Path, seed: int, *, more: bool
+) -> NDArray[np.bool_]:
+    """Return which rows an encoder does not see; folds change with the rows, so they are kept."""
+    if more:
+        unseen = _held_file(kept / f"{seed}.pt").read_text("utf-8").splitlines()
+        found: NDArray[np.bool_] = prepared.rows["id"].isin(unseen).to_numpy()
+        return found
+    folds = folds_of(prepared.groups, config["encoder"]["folds"], config["seed"])
+    return folds == seed
 
 
 def held_rows(prepared: retraining.Prepared, fold: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -170,9 +211,33 @@ def encode_rows(
     return take
 
 
-def encode_variants(train: pd.DataFrame, config: Mapping[str, Any], pieces: WordPieces) -> Examples:
+def encode_spelled(
+    texts: pd.Series,
+    labels: NDArray[Any],
+    examples: Examples,
+    config: Mapping[str, Any],
+    pieces: WordPieces,
+) -> Examples:
+    """Return positives, and a share of the negatives, each under one attack drawn at random."""
+    settings = config["encoder"]["spelling"]
+    rng = np.random.default_rng(config["seed"])
+    drawn = rng.random(len(labels))
+    at = np.flatnonzero((labels == 1) | ((labels == 0) & (drawn < settings["negatives"])))
+    names = rng.choice(settings["attacks"], len(at))
+    spelled = [attack(text, name, seed=1) for text, name in zip(texts.iloc[at], names, strict=True)]
+    encoded = encode_examples(spelled, pieces, config["encoder"]["longest"])
+    return examples.take(at)._replace(pieces=encoded)
+
+
+def encode_variants(
+    prepared: retraining.Prepared,
+    rows: NDArray[np.int64],
+    config: Mapping[str, Any],
+    pieces: WordPieces,
+) -> Examples:
     """Return the variants of the rows given, with what the teacher says of them."""
-    variants = sources.read_variants(train)
+    every = sources.read_variants(prepared.rows[prepared.splits == "train"])
+    variants = every[every["row"].isin(rows)]
     encoded = encode_examples(variants["text"].tolist(), pieces, config["encoder"]["longest"])
     count = len(variants)
     return Examples(
@@ -357,7 +422,7 @@ def _held_out(
     positive = (prepared.rows["label"] == 1).to_numpy() & (prepared.splits == "train")
     places, judged, outputs = [], [], []
     for path in paths:
-        unseen = path.with_suffix(".held.txt").read_text("utf-8").splitlines()
+        unseen = _held_file(path).read_text("utf-8").splitlines()
         fold = prepared.rows["id"].isin(unseen).to_numpy()
         own = held_rows(prepared, fold)
         at = np.union1d(own, np.flatnonzero(positive & fold))
