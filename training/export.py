@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from hostrisk.artifact import Artifact, save_artifact, score_golden
-from hostrisk.classifier import Classifier
+from hostrisk.artifact import Artifact, save_with_golden
 from hostrisk.files import atomic_writer
 from training.fit_linear import LinearModel
 from training.heads import Heads
@@ -44,14 +43,8 @@ def export(out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, A
         **manifest,
         "main": {"scale": model.scale, "bias": model.bias},
         "heads": {"rows": len(heads.table), "kinds": heads.kinds, "targets": heads.targets},
-        "golden": [],
     }
-    classifier = Classifier(save_artifact(out, whole, tensors))
-    whole["golden"] = score_golden(classifier, GOLDEN)
-    artifact = save_artifact(out, whole, tensors)
-    with atomic_writer(out / "README.md") as file:
-        file.write(render_card(artifact).encode())
-    return artifact
+    return _finish(out, save_with_golden(out, whole, tensors, GOLDEN))
 
 
 def export_encoder(
@@ -62,12 +55,13 @@ def export_encoder(
     evaluate: Callable[[Artifact], dict[str, Any]],
 ) -> Artifact:
     """Write the folder of an encoder, measure what was written, and write it with the figures."""
-    whole = {**manifest, "golden": []}
-    artifact = save_artifact(out, whole, weights, encoder=encoder)
-    classifier = Classifier(artifact)
-    whole["golden"] = score_golden(classifier, GOLDEN)
-    whole["metrics"] = {**manifest["metrics"], **evaluate(artifact)}
-    artifact = save_artifact(out, whole, weights, encoder=encoder)
+    artifact = save_with_golden(out, manifest, weights, GOLDEN, encoder=encoder)
+    whole = {**manifest, "metrics": {**manifest["metrics"], **evaluate(artifact)}}
+    return _finish(out, save_with_golden(out, whole, weights, GOLDEN, encoder=encoder))
+
+
+def _finish(out: Path, artifact: Artifact) -> Artifact:
+    """Put the card into the folder of a model."""
     with atomic_writer(out / "README.md") as file:
         file.write(render_card(artifact).encode())
     return artifact

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hostrisk.artifact import ACCURATE, FAST, Artifact, bundled_path, load_artifact
+from hostrisk.artifact import ACCURATE, Artifact, bundled_path, load_artifact
 from hostrisk.attacks import attack
 from hostrisk.calibration import LEAST_POSITIVES, choose_thresholds
 from hostrisk.encoder import Graph
@@ -175,11 +175,16 @@ def _fold(
 ) -> NDArray[np.bool_]:
     """Return which rows an encoder does not see; folds change with the rows, so they are kept."""
     if more:
-        unseen = _held_file(kept / f"{seed}.pt").read_text("utf-8").splitlines()
-        found: NDArray[np.bool_] = prepared.rows["id"].isin(unseen).to_numpy()
-        return found
+        return _unseen(prepared, kept / f"{seed}.pt")
     folds = folds_of(prepared.groups, config["encoder"]["folds"], config["seed"])
     return folds == seed
+
+
+def _unseen(prepared: retraining.Prepared, path: Path) -> NDArray[np.bool_]:
+    """Return which rows an encoder has not seen, by the ids kept beside its weights."""
+    names = _held_file(path).read_text("utf-8").splitlines()
+    found: NDArray[np.bool_] = prepared.rows["id"].isin(names).to_numpy()
+    return found
 
 
 def held_rows(prepared: retraining.Prepared, fold: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -199,8 +204,7 @@ def encode_rows(
     labels = rows["label"].to_numpy().astype(np.float64)
     soft = sources.read_soft_labels(rows, small=False).to_numpy(dtype=np.float64)
     share = rows["source"].map(settings["shares"]).fillna(settings["share"]).to_numpy(np.float64)
-    share = np.where(np.isnan(soft), 0.0, share)
-    targets = np.where(labels < 0, soft, (1 - share) * labels + share * np.nan_to_num(soft))
+    targets = sources.soften(labels, soft, share)
     weights = rows["source"].map(settings["weights"]).fillna(1.0).to_numpy(np.float64)
     heads = head_labels(labels, rows["kind"].tolist(), rows["targets"].tolist())
 
@@ -393,8 +397,9 @@ def evaluate_tiers(
     """Return the figures of the accurate tier, and what the cascade keeps of its precision."""
     rows = retraining.labeled_test(prepared)
     texts, labels = rows["text"].tolist(), rows["label"].to_numpy()
-    quick = np.array(load_artifact(artifact.path, FAST).scorer.score_list(texts), dtype=np.float64)
-    scores = np.array(artifact.scorer.score_list(texts, threads=threads), dtype=np.float64)
+    scorer: Any = artifact.scorer
+    quick = np.array(scorer.fast.score_list(texts), dtype=np.float64)
+    scores = np.array(scorer.score_list(texts, threads=threads), dtype=np.float64)
     inside = (quick >= band["low"]) & (quick <= band["high"])
     mixed = np.where(inside, scores, quick)
     cascade = {}
@@ -422,8 +427,7 @@ def _held_out(
     positive = (prepared.rows["label"] == 1).to_numpy() & (prepared.splits == "train")
     places, judged, outputs = [], [], []
     for path in paths:
-        unseen = _held_file(path).read_text("utf-8").splitlines()
-        fold = prepared.rows["id"].isin(unseen).to_numpy()
+        fold = _unseen(prepared, path)
         own = held_rows(prepared, fold)
         at = np.union1d(own, np.flatnonzero(positive & fold))
         judged.append(np.isin(at, own))

@@ -136,9 +136,7 @@ def _training_part(prepared: Prepared, config: dict[str, Any]) -> tuple[_Part, N
     settings = config["teacher"]
     labels = prepared.rows["label"].to_numpy().astype(np.int64)
     told = sources.read_soft_labels(prepared.rows).to_numpy(dtype=np.float64)
-    share = np.where(np.isnan(told), 0.0, settings["share"])
-    targets = (1 - share) * labels + share * np.nan_to_num(told)
-    targets = np.where(labels < 0, told, targets)
+    targets = sources.soften(labels, told, settings["share"])
     weights = row_weights(prepared.rows, prepared.groups, config)
     weights = np.where(labels < 0, weights * settings["unlabeled_weight"], weights)
     rows = np.flatnonzero((prepared.splits == "train") & ~np.isnan(targets) & (weights > 0))

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hostrisk.attacks import NOISE, noise
@@ -183,6 +184,16 @@ def read_soft_labels(rows: pd.DataFrame, *, small: bool = True) -> pd.Series:
     told = read_told()
     told = told["logit"] if small else told["logit"][~told["small"]]
     return 1 / (1 + (-rows["id"].map(told) / 10).map(math.exp, na_action="ignore"))
+
+
+def soften(labels: Any, told: Any, share: Any) -> Any:
+    """Return the probabilities to learn: labels, with a share of what encoders told of the row.
+
+    :param labels: 1, 0 or -1 unknown, where the word of the encoders is all there is.
+    :param told: their probabilities, NaN where there are none.
+    """
+    share = np.where(np.isnan(told), 0.0, share)
+    return np.where(labels < 0, told, (1 - share) * labels + share * np.nan_to_num(told))
 
 
 def read_variants(rows: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCURATE", "CASCADE", "FAST", "Artifact", "Head", "bundled_path", "load_artifact",
-    "save_artifact", "score_golden", "verify",
+    "save_artifact", "save_with_golden", "verify",
 ]  # fmt: skip
 
 FAST, ACCURATE, CASCADE = "fast", "accurate", "cascade"
@@ -252,6 +252,26 @@ def save_artifact(
     return load_artifact(target)
 
 
+def save_with_golden(
+    path: str | os.PathLike[str],
+    manifest: Mapping[str, Any],
+    tensors: bytes,
+    texts: Iterable[str],
+    *,
+    encoder: tuple[bytes, bytes] | None = None,
+) -> Artifact:
+    """Write a model folder twice: once to score the golden texts, once with their scores in it.
+
+    :param texts: the golden texts.
+    :raises ModelError: as :func:`save_artifact`.
+    """
+    from hostrisk.classifier import Classifier
+
+    written = save_artifact(path, {**manifest, "golden": []}, tensors, encoder=encoder)
+    golden = _score_golden(Classifier(written), texts)
+    return save_artifact(path, {**manifest, "golden": golden}, tensors, encoder=encoder)
+
+
 def _swap(draft: str, target: str, names: Mapping[str, bytes]) -> None:
     """Put the draft in the place of the target, whose other files (the card) stay."""
     if not os.path.exists(target):
@@ -288,7 +308,7 @@ def verify(path: str | os.PathLike[str] | None = None) -> Iterator[str]:
     yield f"golden   {len(golden)} texts score as they did when trained (kernel {kernel_name()})"
 
 
-def score_golden(classifier: Classifier, texts: Iterable[str]) -> list[dict[str, Any]]:
+def _score_golden(classifier: Classifier, texts: Iterable[str]) -> list[dict[str, Any]]:
     """Return what a model says of texts, to be kept in its manifest and checked by ``verify``."""
     decisions = ((text, classifier.decide(text, threshold=0)) for text in texts)
     return [

@@ -22,11 +22,9 @@ from hostrisk.artifact import (
     PIECES,
     WEIGHTS,
     load_artifact,
-    save_artifact,
-    score_golden,
+    save_with_golden,
 )
 from hostrisk.errors import InputError
-from hostrisk.labeled import UNKNOWN, read_labeled
 from hostrisk.metrics import wilson_interval
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from hostrisk.artifact import Artifact
     from hostrisk.classifier import Classifier
 
-__all__ = ["LEAST_POSTS", "choose_thresholds", "fit_platt", "read_sample", "recalibrate"]
+__all__ = ["LEAST_POSTS", "choose_thresholds", "fit_platt", "recalibrate"]
 
 Floats = NDArray[np.float64]
 LEAST_POSTS = 200
@@ -176,8 +174,9 @@ def recalibrate(
         key: value for key, value in artifact.manifest.items() if key not in ("format", "files")
     }
     note = {"rows": len(truth), "positives": int(truth.sum()), "before": artifact.model_id}
-    fast = artifact if artifact.tier == FAST else load_artifact(artifact.path, FAST)
-    quick = _fit(fast.scorer.score_list(texts), truth)
+    scorer: Any = artifact.scorer
+    fast = scorer if artifact.tier == FAST else scorer.fast
+    quick = _fit(fast.score_list(texts), truth)
     old = manifest["calibration"]
     manifest["calibration"] = {
         **old,
@@ -187,7 +186,7 @@ def recalibrate(
     }
     manifest["thresholds"] = quick.thresholds
     if "encoder" in manifest:
-        whole = load_artifact(artifact.path, ACCURATE)
+        whole = artifact if artifact.tier == ACCURATE else load_artifact(artifact.path, ACCURATE)
         found = _fit(whole.scorer.score_list(texts), truth)
         manifest["encoder"] = _encoder(manifest["encoder"], found, quick, note)
     return _write(artifact, manifest, out)
@@ -237,21 +236,6 @@ def _logit(value: float) -> float:
     return math.log(value / (1 - value))
 
 
-def read_sample(source: Any, *, text: str, label: str) -> tuple[list[str], list[int]]:
-    """Return the texts and labels of a table, without the rows that lack either.
-
-    :raises InputError: the table cannot be read, or a label is neither 0, 1 nor unknown.
-    """
-    texts: list[str] = []
-    labels: list[int] = []
-    for batch in read_labeled(source, text=text, label=label):
-        for post, known in zip(batch.text.to_pylist(), batch.labels.tolist(), strict=True):
-            if post is not None and known != UNKNOWN:
-                texts.append(post)
-                labels.append(known)
-    return texts, labels
-
-
 def _check_sample(truth: NDArray[np.int64]) -> None:
     positives = int(truth.sum())
     if len(truth) < LEAST_POSTS or min(positives, len(truth) - positives) < _LEAST_OF_EACH:
@@ -263,15 +247,10 @@ def _check_sample(truth: NDArray[np.int64]) -> None:
 
 def _write(artifact: Artifact, manifest: dict[str, Any], out: str | os.PathLike[str]) -> Artifact:
     """Write a model folder again with another manifest, its golden texts scored anew."""
-    from hostrisk.classifier import Classifier
-
     contents = {}
     for name in artifact.manifest["files"]:
         with open(os.path.join(artifact.path, name), "rb") as file:
             contents[name] = file.read()
     encoder = (contents[GRAPH], contents[PIECES]) if "encoder" in manifest else None
     texts = [case["text"] for case in manifest.get("golden", [])]
-    manifest["golden"] = []
-    written = save_artifact(out, manifest, contents[WEIGHTS], encoder=encoder)
-    manifest["golden"] = score_golden(Classifier(written), texts)
-    return save_artifact(out, manifest, contents[WEIGHTS], encoder=encoder)
+    return save_with_golden(out, manifest, contents[WEIGHTS], texts, encoder=encoder)

@@ -111,6 +111,21 @@ def _check_number(_: click.Context, __: click.Parameter, value: float | None) ->
     return value
 
 
+def _labeled_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what names a table of labeled posts: the file and two columns."""
+    for add in (
+        click.option(
+            "--label", default="label", metavar="C", help="Column of 0 and 1 (default: label)."
+        ),
+        click.option(
+            "--text", default="text", metavar="C", help="Column of the posts (default: text)."
+        ),
+        click.argument("source", metavar="FILE"),
+    ):
+        command = add(command)
+    return command
+
+
 _model_option = click.option(
     "--model",
     metavar="MODEL",
@@ -381,9 +396,7 @@ def explain(
 
 
 @main.command()
-@click.argument("source", metavar="FILE")
-@click.option("--text", default="text", metavar="C", help="Column of the posts (default: text).")
-@click.option("--label", default="label", metavar="C", help="Column of 0 and 1 (default: label).")
+@_labeled_file
 @click.option("--group", metavar="C", help="Column to measure by, group by group.")
 @click.option("--split", metavar="NAME", help="Split to load, where FILE is a dataset's name.")
 @_threshold_option
@@ -426,9 +439,7 @@ def evaluate(source: str, form: str, html: str | None, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="FILE")
-@click.option("--text", default="text", metavar="C", help="Column of the posts (default: text).")
-@click.option("--label", default="label", metavar="C", help="Column of 0 and 1 (default: label).")
+@_labeled_file
 @_model_option
 @click.option("--out", required=True, metavar="DIR", help="Folder to write the new model to.")
 def calibrate(source: str, text: str, label: str, model: str | None, out: str) -> None:
@@ -443,7 +454,8 @@ def calibrate(source: str, text: str, label: str, model: str | None, out: str) -
       hostrisk calibrate labeled.csv --model accurate --out my-accurate
     """
     import hostrisk
-    from hostrisk.calibration import read_sample, recalibrate
+    from hostrisk.calibration import recalibrate
+    from hostrisk.labeled import read_sample
 
     artifact = recalibrate(
         hostrisk.load(*_given(model)), *read_sample(source, text=text, label=label), out
@@ -457,9 +469,7 @@ def calibrate(source: str, text: str, label: str, model: str | None, out: str) -
 
 
 @main.command()
-@click.argument("source", metavar="FILE")
-@click.option("--text", default="text", metavar="C", help="Column of the posts (default: text).")
-@click.option("--label", default="label", metavar="C", help="Column of 0 and 1 (default: label).")
+@_labeled_file
 @click.option("--at", default="balanced", metavar="NAME", help="Threshold (default: balanced).")
 @_model_option
 @click.option(
@@ -484,7 +494,7 @@ def attack(source: str, form: str, html: str | None, model: str | None, **option
       hostrisk attack labeled.csv --text body --model accurate --html robustness.html
     """
     import hostrisk
-    from hostrisk.calibration import read_sample
+    from hostrisk.labeled import read_sample
     from hostrisk.robustness import measure_robustness
 
     columns = {name: options.pop(name) for name in ("text", "label")}

@@ -61,7 +61,7 @@ def _occlude(scorer: EncoderScorer, text: str) -> Evidence:
         Span(start + a, start + b, inside[a:b], whole - scorer.logit(inside[:a] + inside[b:]))
         for a, b in places
     )
-    logit = scorer.logit(text)
+    logit = whole if inside == text else scorer.logit(text)
     bias = logit - math.fsum(span.weight for span in spans)
     return Evidence(logit, bias, spans, (start, end), "occlusion")
 

@@ -28,7 +28,7 @@ from hostrisk.files import read_batches, table_format
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NO_GROUP", "UNKNOWN", "LabeledBatch", "describe_source", "read_labeled"]
+__all__ = ["NO_GROUP", "UNKNOWN", "LabeledBatch", "describe_source", "read_labeled", "read_sample"]
 
 UNKNOWN = -1
 NO_GROUP = "(none)"
@@ -81,6 +81,21 @@ def read_labeled(
         batch = _read_table(table, names, row)
         row += len(batch.labels)
         yield batch
+
+
+def read_sample(source: Any, *, text: str, label: str) -> tuple[list[str], list[int]]:
+    """Return the texts and labels of a table, without the rows that lack either.
+
+    :raises InputError: the table cannot be read, or a label is neither 0, 1 nor unknown.
+    """
+    texts: list[str] = []
+    labels: list[int] = []
+    for batch in read_labeled(source, text=text, label=label):
+        for post, known in zip(batch.text.to_pylist(), batch.labels.tolist(), strict=True):
+            if post is not None and known != UNKNOWN:
+                texts.append(post)
+                labels.append(known)
+    return texts, labels
 
 
 def describe_source(source: Any, split: str | None = None) -> str:

@@ -75,33 +75,32 @@ def summarize(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attack(found: Mapping[str, Any]) -> dict[str, Any]:
     others = found["false_positive_rate"]
-    return {
-        "name": found["name"],
-        "meaning": _MEANINGS[found["name"]],
-        "cells": (
-            f"{found['recall']:.3f}",
-            f"{found['low']:.3f} to {found['high']:.3f}",
-            f"{found['lost']:+.3f}",
-            "n/a" if others is None else f"{others:.3f}",
-        ),
-        "estimate": found["recall"],
-        "low": found["low"],
-        "high": found["high"],
-    }
+    cells = (
+        f"{found['recall']:.3f}",
+        f"{found['low']:.3f} to {found['high']:.3f}",
+        f"{found['lost']:+.3f}",
+        "n/a" if others is None else f"{others:.3f}",
+    )
+    return _row(found, found["recall"], cells)
 
 
 def _noise(found: Mapping[str, Any]) -> dict[str, Any]:
     share = found["flagged"] / max(found["texts"], 1)
+    cells = (
+        f"{found['texts']:,}",
+        f"{found['flagged']:,}",
+        f"{share * 1000:.2f}",
+        f"{found['low'] * 1000:.2f} to {found['high'] * 1000:.2f}",
+    )
+    return _row(found, share, cells)
+
+
+def _row(found: Mapping[str, Any], estimate: float, cells: tuple[str, ...]) -> dict[str, Any]:
     return {
         "name": found["name"],
         "meaning": _MEANINGS[found["name"]],
-        "cells": (
-            f"{found['texts']:,}",
-            f"{found['flagged']:,}",
-            f"{share * 1000:.2f}",
-            f"{found['low'] * 1000:.2f} to {found['high'] * 1000:.2f}",
-        ),
-        "estimate": share,
+        "cells": cells,
+        "estimate": estimate,
         "low": found["low"],
         "high": found["high"],
     }
