@@ -251,6 +251,7 @@ def test_tensors_lie_side_by_side(model: Model) -> None:
         overlapping = {
             "main": {**header["main"], "data_offsets": [0, SLOTS]},
             "heads": {**header["heads"], "data_offsets": offsets},
+            "words": header["words"],
         }
         model.write_header(overlapping, body)
         fault(model.path, WEIGHTS, "overlap")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 VIOLENT = "We should hang them all and shoot every one of them"
 CALM = "We baked a cake for the school party"
-NEW = ["score", "flagged", "kind", "targets"]
+NEW = ["score", "flagged", "kind", "targets", "supported"]
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -191,9 +191,10 @@ def test_texts_can_be_written_to_a_table(tmp_path: Path) -> None:
     assert done("score", VIOLENT, CALM, "--out", str(out)) == ""
     table = parquet.read_table(out)
     assert table.column_names == ["text", *NEW]
-    *plain, lists = table.schema.types
+    *plain, lists, supported = table.schema.types
     assert list(map(str, plain)) == ["string", "double", "bool", "string"]
     assert pa.types.is_list(lists)
+    assert supported == pa.bool_()
     assert lists.value_type == pa.string()
     assert table["text"].to_pylist() == [VIOLENT, CALM]
 
@@ -237,7 +238,7 @@ def test_null_texts_are_left_empty_and_counted(nulls: Path, tmp_path: Path) -> N
     assert (first["n"], first["tags"], first["flagged"]) == (1, ["a", 1], True)
     assert second == {"n": None, "text": None, "tags": None, **dict.fromkeys(NEW)}
     lines = done("score", str(nulls), "--format", "csv").splitlines()
-    assert lines[2] == ",,,,,,"
+    assert lines[2] == ",,,,,,,"
     assert done("score", str(nulls)).splitlines()[2].split() == ["(null)"]
 
 

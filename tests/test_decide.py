@@ -58,7 +58,9 @@ def test_a_score_at_the_threshold_is_flagged(
     clf: hostrisk.Classifier, score: float | None, flagged: bool | None
 ) -> None:
     text = None if score is None else THREAT
-    found = decide_one(clf.artifact, clf.policy, text, score, threshold=0.5, policy_id="p@1")
+    found = decide_one(
+        clf.artifact, clf.policy, text, score, threshold=0.5, policy_id="p@1", supported=True
+    )
     assert (found.score, found.threshold, found.flagged) == (score, 0.5, flagged)
     assert (found.model, found.policy) == (clf.model_id, "p@1")
     assert (found.kind is not None) == bool(found.targets) == bool(flagged)

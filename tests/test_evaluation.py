@@ -225,7 +225,7 @@ def test_sources_with_nothing_to_measure() -> None:
 
 def test_too_many_groups() -> None:
     rows = [{"text": "9", "label": 0, "id": n} for n in range(1_001)]
-    with pytest.raises(InputError, match=r"'id' has 1,001 different values; .* at most 1,000"):
+    with pytest.raises(InputError, match="'id' has more than 1,000 different values"):
         evaluate_stand_in(rows, group="id")
 
 

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 SOURCE = Path(hostrisk.__file__).parent
 ORDER = """
-errors records _visible _fold_table normalize features _reference _kernel _vectors linear policy
-cleaning encoder _checks artifact decide evidence _columns arrow classifier _lines files
+errors records _visible _fold_table normalize features _reference _kernel _vectors linear language
+policy cleaning encoder _checks artifact decide evidence _columns arrow classifier _lines files
 _writers _cells metrics labeled
-calibration attacks evaluation robustness report _terminal _scoring cli __main__ sklearn
+calibration attacks material mistakes evaluation robustness fairness report _terminal _scoring
+cli __main__ sklearn
 """.split()  # noqa: SIM905  # read as one line of flow
 FRONT_DOOR = "classifier"  # what `import hostrisk` stands for: its load() and score()
 EXCEPTIONS = {
     ("artifact", "classifier"): "verify() scores golden texts with the class that users have",
     ("evaluation", "report"): "an Evaluation renders itself when asked to",
     ("robustness", "report"): "so do the figures of attacks",
+    ("fairness", "report"): "and those of an audit",
 }
 
 

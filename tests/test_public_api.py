@@ -27,7 +27,7 @@ PUBLIC = [
 ]
 
 FIELDS = {
-    hostrisk.Decision: "score threshold flagged kind targets model policy",
+    hostrisk.Decision: "score threshold flagged kind targets model policy supported",
     hostrisk.Explanation: "text score logit bias spans kind targets window method",
     hostrisk.Policy: "name threshold kinds targets",
     hostrisk.Span: "start end text weight",

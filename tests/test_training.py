@@ -13,15 +13,19 @@ import pytest
 
 import hostrisk
 from hostrisk.artifact import load_artifact
+from hostrisk.attacks import attack
 from hostrisk.calibration import choose_thresholds, fit_platt
+from hostrisk.features import SLOTS
+from hostrisk.language import unseen_share
 from hostrisk.metrics import average_precision
 from training import retrain as retraining
 from training import sources
-from training.augment import augment
+from training.augment import augment, swap_camps, trick
 from training.calibrate import choose_band, fit_mix
 from training.fit_linear import feature_matrix, fit, unit_rows
 from training.labels import KINDS, TARGETS, map_kind, map_targets
 from training.split import assign_splits, group_near_duplicates
+from training.vocabulary import fit_vocabulary
 
 CONFIG = retraining.load_config(retraining.HERE / "config.toml")
 VERBS, OBJECTS = ("shoot", "hang", "burn", "stab"), ("traitors", "judges", "bankers", "neighbours")
@@ -265,3 +269,51 @@ def test_a_dataset_that_cannot_be_loaded_is_one_sentence(monkeypatch: pytest.Mon
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(SystemExit, match="as a dataset: no network for some train"):
         retraining._read("some", CONFIG)
+
+
+def test_vocabulary_holds_common_words_and_a_limit_that_most_posts_keep() -> None:
+    rng = np.random.default_rng(0)
+    common = ["we", "went", "to", "the", "river", "and", "had", "coffee", "with", "friends"]
+    texts = [" ".join(rng.choice(common, 8)) for _ in range(400)] + ["qzx wvk jjh"] * 2
+    groups = np.arange(len(texts))
+    words, limit = fit_vocabulary(texts, groups, np.ones(len(texts), dtype=bool), seed=0)
+    assert words.shape == (SLOTS // 8,)
+    assert words.dtype == np.int8
+    known = unseen_share(["we had coffee", "wir tranken kaffee dort"], memoryview(words))
+    assert known == [0.0, 0.8]
+    assert 0 <= limit < 0.8
+    assert fit_vocabulary(texts, groups, np.zeros(len(texts), dtype=bool), seed=0)[0].tolist() == (
+        words.tolist()
+    )
+
+
+@pytest.mark.parametrize("text", ["Democrats lie", "REPUBLICANS lie", "the Antifa man, biden"])
+def test_camps_are_swapped_both_ways(text: str) -> None:
+    swapped = swap_camps(text)
+    assert swapped != text
+    assert swap_camps(swapped) == text
+
+
+def test_tricks_are_repeatable_and_keep_the_text() -> None:
+    calm = ["nice day", "good bread"]
+    for name in ("pad", "disavow"):
+        made = trick("hang them all", name, calm)
+        assert made == trick("hang them all", name, calm) != "hang them all"
+        assert "hang them all" in made
+    assert trick("hang them all", "pad", []) == "hang them all"
+    assert trick("hang them all", "leet", calm) == attack("hang them all", "leet", seed=1)
+
+
+def test_padding_has_as_much_written_calm_as_other() -> None:
+    rows = pd.DataFrame(
+        {
+            "source": ["tweeteval"] * 6 + ["written"] * 3,
+            "origin": [None] * 6 + ["calm_everyday", "calm_everyday", "sport"],
+            "label": [0] * 9,
+            "text": [f"text {n}" for n in range(9)],
+        }
+    )
+    found = sources.padding_texts(rows)
+    assert found.count("text 0") == 1
+    assert found.count("text 6") == 3
+    assert "text 8" not in found

@@ -81,6 +81,8 @@ typedef struct Scorer {
     uint32_t *all; /* where asked for: slots of every window, not yet distinct */
     size_t all_count, all_room;
     int collect, failed;
+    const uint8_t *vocabulary; /* where words are only counted: a bit for each slot of a known one */
+    int32_t words, unseen;
     struct Scorer *next;
 } Scorer;
 
@@ -207,8 +209,16 @@ static void score_window(Scorer *s) {
     }
 }
 
+static void count_word(Scorer *s, const Token *token) {
+    if (token->kind != WORD) return;
+    uint32_t slot = SLOT(token->hash * M2);
+    s->words++;
+    s->unseen += !(s->vocabulary[slot >> 3] >> (slot & 7) & 1);
+}
+
 /* ``bytes`` has room for reading 16 bytes, or ``length`` where that is more. */
 static void push(Scorer *s, const unsigned char *bytes, int length, int kind) {
+    if (s->vocabulary) s->count = 0;
     if (s->count == WINDOW) {
         score_window(s);
         memmove(s->tokens, s->tokens + STRIDE, (WINDOW - STRIDE) * sizeof(Token));
@@ -221,6 +231,7 @@ static void push(Scorer *s, const unsigned char *bytes, int length, int kind) {
     token->length = (uint8_t)length;
     token->kind = (uint8_t)kind;
     token->hash = token_hash(token);
+    if (s->vocabulary) count_word(s, token);
 }
 
 /* --- join: three or more one-letter tokens in a row are one ------------------------------------ */
@@ -534,6 +545,7 @@ static Scorer *acquire(const Py_buffer *weights, double scale, double bias) {
     s->scale = scale;
     s->bias = bias;
     s->keep_best = s->collect = s->failed = 0;
+    s->vocabulary = NULL;
     return s;
 }
 
@@ -930,6 +942,55 @@ done:
     return result;
 }
 
+/* --- words: which of them a vocabulary holds ----------------------------------------------------- */
+
+static PyObject *counts_of(PyObject *tuple, const Py_buffer *vocabulary) {
+    Py_ssize_t count = PyTuple_Size(tuple);
+    Py_buffer no_weights = {0};
+    PyObject *result = NULL;
+    Text *texts = get_texts(tuple, count);
+    if (!texts) return NULL;
+    int32_t *counts = PyMem_Calloc((size_t)count + 1, 2 * sizeof *counts);
+    Scorer *s = counts ? acquire(&no_weights, 0, 0) : NULL;
+    if (!counts) PyErr_NoMemory();
+    if (s) {
+        s->vocabulary = vocabulary->buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t i = 0; i < count; i++) {
+            s->words = s->unseen = 0;
+            start(s);
+            if (texts[i].text) scan(s, texts[i].text, texts[i].size);
+            counts[2 * i] = s->words;
+            counts[2 * i + 1] = s->unseen;
+        }
+        Py_END_ALLOW_THREADS
+        release(s);
+        result = PyBytes_FromStringAndSize((char *)counts, count * 2 * (Py_ssize_t)sizeof *counts);
+    }
+    PyMem_Free(counts);
+    free_texts(texts, count);
+    return result;
+}
+
+static PyObject *word_counts(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *object, *vocabulary_object, *result = NULL;
+    Py_buffer vocabulary;
+    if (!PyArg_ParseTuple(args, "OO", &object, &vocabulary_object)) return NULL;
+    PyObject *tuple = PySequence_Tuple(object);
+    if (!tuple) return NULL;
+    if (PyObject_GetBuffer(vocabulary_object, &vocabulary, PyBUF_SIMPLE) == 0) {
+        if (vocabulary.len == SLOTS / 8)
+            result = counts_of(tuple, &vocabulary);
+        else
+            PyErr_Format(PyExc_ValueError, "the vocabulary must be %d bytes, not %zd", SLOTS / 8,
+                         vocabulary.len);
+        PyBuffer_Release(&vocabulary);
+    }
+    Py_DECREF(tuple);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"score_one", score_one, METH_VARARGS,
      "score_one(text, weights, scale, bias) -> probability of one str"},
@@ -941,6 +1002,8 @@ static PyMethodDef methods[] = {
      "features(texts) -> (int64 row pointers, uint32 slots), both as bytes"},
     {"head_sums", head_sums, METH_VARARGS,
      "head_sums(text, weights, scale, bias, table, columns) -> (slots of the best window, sums)"},
+    {"word_counts", word_counts, METH_VARARGS,
+     "word_counts(texts, vocabulary) -> bytes of int32 pairs: words, those it does not hold"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,14 +6,17 @@ import math
 import struct
 from typing import TYPE_CHECKING
 
-from hostrisk.features import SLOTS, logit, slots_of, text_windows
+from hostrisk.features import SLOTS, logit, slots_of, text_windows, token_slot
+from hostrisk.normalize import WORD, fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hostrisk.normalize import Token
 
-__all__ = ["best_window", "features", "head_sums", "probability", "score_list", "score_one"]
+__all__ = [
+    "best_window", "features", "head_sums", "probability", "score_list", "score_one", "word_counts",
+]  # fmt: skip
 
 
 def probability(value: float) -> float:
@@ -71,3 +74,14 @@ def head_sums(
         for column in range(columns):
             sums[column] += table[start + column]
     return len(slots), sums
+
+
+def word_counts(texts: Sequence[str | None], vocabulary: memoryview) -> bytes:
+    """Return int32 pairs: the words of each text, and how many of them a vocabulary lacks."""
+    counts = []
+    for text in texts:
+        tokens = fold(text) if text is not None else ()
+        slots = [token_slot(token.text) for token in tokens if token.kind == WORD]
+        unseen = sum(1 for slot in slots if not vocabulary[slot >> 3] >> (slot & 7) & 1)
+        counts += [len(slots), unseen]
+    return struct.pack(f"={len(counts)}i", *counts)

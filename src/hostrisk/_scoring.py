@@ -27,7 +27,8 @@ __all__ = ["KINDS", "Highest", "Scorer", "Source", "decide", "open_source", "who
 
 # The columns that scoring adds, and what they are in a typed table; why only where asked for.
 KINDS = {
-    "score": "double", "flagged": "bool", "kind": "string", "targets": "strings", "why": "strings",
+    "score": "double", "flagged": "bool", "kind": "string", "targets": "strings",
+    "supported": "bool", "why": "strings",
 }  # fmt: skip
 _MOST_REASONS = 3
 _OTHER_PREFIX = "hostrisk_"
@@ -177,7 +178,7 @@ def decide(
 
 
 class Scorer:
-    """Add score, flagged, kind and targets to columns, counting as it goes."""
+    """Add score, flagged, kind, targets and supported to columns, counting as it goes."""
 
     def __init__(
         self,
@@ -194,7 +195,7 @@ class Scorer:
         self._threshold = threshold
         self._threads = threads
         self.added = {name: prefix + name for name in KINDS if why or name != "why"}
-        self.rows = self.flagged = self.nulls = 0
+        self.rows = self.flagged = self.nulls = self.unsupported = 0
 
     @property
     def encoded_share(self) -> float | None:
@@ -231,12 +232,14 @@ class Scorer:
         flagged = [decision.flagged for decision in decisions]
         self.rows += len(decisions)
         self.flagged += flagged.count(True)
-        self.nulls += flagged.count(None)
+        self.nulls += scores.count(None)
+        self.unsupported += flagged.count(None) - scores.count(None)
         new: dict[str, list[Any]] = {
             "score": scores,
             "flagged": flagged,
             "kind": [decision.kind for decision in decisions],
             "targets": [None if d.score is None else d.targets for d in decisions],
+            "supported": [decision.supported for decision in decisions],
         }
         if "why" in self.added:
             new["why"] = [

@@ -76,6 +76,8 @@ class VisibleOutput:
 class TablePrinter:
     """Print one line a text: score, flagged, kind, targets, why if asked for, and the text last.
 
+    A question mark for flagged means that the text is in a language which the model does not know.
+
     The text comes last, so that columns of a fixed width suffice and nothing need be held back.
     """
 
@@ -100,7 +102,7 @@ class TablePrinter:
             score, targets, why = row["score"], row["targets"] or (), row.get("why") or ()
             cells = [
                 "" if score is None else f"{score:.4f}",
-                {None: "", True: "yes", False: "no"}[row["flagged"]],
+                _flag(score, row["flagged"]),
                 row["kind"] or "",
                 ",".join(targets),
                 visible(", ".join(why)),
@@ -108,7 +110,7 @@ class TablePrinter:
             self._print(cells, "(null)" if text is None else visible(text))
 
     def _print(self, cells: list[str], text: str) -> None:
-        widths = (7, 7, 13, 20, 30)[: len(self._added)]
+        widths = (7, 7, 13, 20, 30)[: 4 + ("why" in self._added)]
         shown = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False)]
         line = " ".join([*shown, text]).rstrip()
         flagged = cells[1]
@@ -122,12 +124,19 @@ class TablePrinter:
         """Do nothing: every row is printed at once."""
 
 
+def _flag(score: float | None, flagged: bool | None) -> str:  # noqa: FBT001
+    if flagged is None:
+        return "" if score is None else "?"
+    return "yes" if flagged else "no"
+
+
 # --- explanations --------------------------------------------------------------------------------
 
 
 def render_explanation(explanation: Explanation, decision: Decision, *, color: bool) -> str:
     """Show a text with its spans marked, what was decided, and the table of spans."""
-    flagged = "flagged" if decision.flagged else "not flagged"
+    known = {True: "flagged", False: "not flagged", None: "undecided"}
+    flagged = known[decision.flagged]
     carried = explanation.logit - explanation.bias
     lines = [
         f"score    {explanation.score:.4f} ({flagged} at the threshold {decision.threshold:.4g})",
@@ -136,12 +145,19 @@ def render_explanation(explanation: Explanation, decision: Decision, *, color: b
         f"logit    {explanation.logit:+.4f} = bias {explanation.bias:+.4f} + spans {carried:+.4f}"
         + (f" (by {explanation.method})" if explanation.method == "occlusion" else ""),
         f"model    {visible(decision.model)}, policy {visible(decision.policy)}",
+        *_language_line(decision),
         *_window_line(explanation),
         "",
         _marked_text(explanation, color=color),
         *_span_table(explanation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _language_line(decision: Decision) -> list[str]:
+    if decision.supported is not False:
+        return []
+    return ["language none that the model was trained for: a low score says nothing"]
 
 
 def _window_line(explanation: Explanation) -> list[str]:

@@ -31,6 +31,7 @@ from hostrisk._checks import (
 )
 from hostrisk.errors import ModelError
 from hostrisk.features import FEATURE_ID, SLOTS
+from hostrisk.language import Vocabulary
 from hostrisk.linear import LinearScorer
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ if TYPE_CHECKING:
     from hostrisk.linear import Scorer
 
 __all__ = [
-    "ACCURATE", "CASCADE", "FAST", "Artifact", "Head", "bundled_path", "load_artifact",
+    "ACCURATE", "CASCADE", "FAST", "WORDS", "Artifact", "Head", "bundled_path", "load_artifact",
     "save_artifact", "save_with_golden", "verify",
 ]  # fmt: skip
 
 FAST, ACCURATE, CASCADE = "fast", "accurate", "cascade"
-WEIGHTS = "weights.safetensors"
+WEIGHTS, WORDS = "weights.safetensors", "words"
 GRAPH, PIECES = "encoder.onnx", "tokenizer.json"
 _MOST_COLUMNS = 256
 _MOST_WINDOW = 512
@@ -73,6 +74,7 @@ class Artifact(NamedTuple):
     kinds: tuple[Head, ...]
     targets: tuple[Head, ...]
     thresholds: Mapping[str, float]
+    vocabulary: Vocabulary | None = None
 
 
 def bundled_path(name: str = "default") -> str:
@@ -133,6 +135,8 @@ def _read_fast(
     thresholds = _thresholds(fields)
     files = check_files(fields, folder, needed)
     shapes = {"main": [SLOTS], "heads": [rows, columns]}
+    if (language := _language(fields)) is not None:
+        shapes[WORDS] = [SLOTS // 8]
     tensors = map_tensors(files[WEIGHTS], shapes, os.path.join(folder, WEIGHTS))
     scorer = LinearScorer(
         weights=tensors["main"],
@@ -142,8 +146,24 @@ def _read_fast(
         columns=columns,
     )
     model_id = f"{name}-{digest}"
-    whole = Artifact(folder, model_id, fields.values, FAST, scorer, kinds, targets, thresholds)
+    vocabulary = None
+    if language is not None:
+        vocabulary = Vocabulary(language[0], tensors[WORDS], language[1])
+    whole = Artifact(
+        folder, model_id, fields.values, FAST, scorer, kinds, targets, thresholds, vocabulary
+    )
     return whole, files
+
+
+def _language(fields: Fields) -> tuple[tuple[str, ...], float] | None:
+    """Return the languages of a model and the limit of unseen words; old models have neither."""
+    if "language" not in fields.values:
+        return None
+    language = fields.fields("language")
+    names = language.values.get("names")
+    if not isinstance(names, list) or not names or not all(isinstance(x, str) for x in names):
+        raise ModelError(f"{language.where}.names is {names!r:.60}; it must be a list of languages")
+    return tuple(names), language.number("limit", 0, 1)
 
 
 def _heads(fields: Fields, key: str) -> tuple[Head, ...]:
@@ -195,7 +215,10 @@ def _read_format_2(folder: str, manifest: dict[str, Any], digest: str, tier: str
     )
     accurate = EncoderScorer(graph, fast.scorer, Mix(*shares))  # type: ignore[arg-type]
     scorer = accurate if tier == ACCURATE else CascadeScorer(accurate, low, high)
-    return Artifact(folder, model_id, manifest, tier, scorer, kinds, targets, thresholds)
+    return fast._replace(
+        model_id=model_id, manifest=manifest, tier=tier, scorer=scorer, kinds=kinds,
+        targets=targets, thresholds=thresholds,
+    )  # fmt: skip
 
 
 _READERS = {1: ((FAST,), _read_format_1), 2: ((ACCURATE, CASCADE, FAST), _read_format_2)}

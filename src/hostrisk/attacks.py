@@ -162,19 +162,59 @@ def _id(rng: random.Random) -> str:
     return rng.choice(("order ", "ref: ", "", "commit ", "ticket ")) + rng.choice(forms)
 
 
+# Lines of programs and logs; {verb}, {noun} and {thing} are words as programmers use them.
 _CODE = (
     "for {a} in range({n}): {b}.append({a} * 2)",
     "if ({a} != null && {b}[{n}] > 0x{n:04x}) return;",
-    "kill -9 {n} && rm /tmp/{a}.lock",
+    "{verb} -9 {n} && rm /tmp/{a}.lock",
     "select {a}, count(*) from {b} group by {a} having count(*) > {n}",
     "ERROR {a}.{b}: child process {n} killed by signal 9, aborting",
-    "def execute_{a}(self, target): return self.{b}.fire(target)",
+    "def {verb}_{a}(self, {noun}): return self.{b}.{verb}({noun})",
+    "WARN [{a}-{n}] failed to {verb} {noun}, retrying in {n} ms",
+    "{a}.on('{verb}', ({noun}) => {b}.{verb}({noun}.{a}))",
+    "test_{verb}_{noun}_{a} FAILED at {b}.py:{n}",
+    "fatal: {verb} hook declined, {noun} {n} unreachable",
+    "git commit -m 'fix: do not {verb} the {noun} twice (#{n})'",
+    "npm ERR! {a}@{n}: command failed, {thing} {verb} timed out",
+    "INFO {thing} {n} will {verb} all {noun}s older than {n} days",
+    "raise RuntimeError(f'cannot {verb} {noun} while {thing} is running')",
+    "systemd[{n}]: {a}.service: main {thing} exited, code=killed, status=9/KILL",
+    "kernel: Out of memory: Kill process {n} ({a}) score {n} or sacrifice child",
+    "- [ ] {verb} the {thing} before release {n}",
+    "CREATE TRIGGER {verb}_{a} AFTER INSERT ON {b} EXECUTE PROCEDURE {verb}_{noun}();",
+    "public void {verb}(List<{noun}> targets) {{ targets.forEach({a}::{verb}); }}",
+    "{thing}: {noun} {n} is hung, about to {verb} it",
+    "assert {a}.{verb}({noun}={n}) is None",
+    "docker {verb} {a} || docker rm -f {b}",
+    "// TODO: the {thing} must {verb} every {noun} or we leak {n} bytes",
+    '{{"action": "{verb}", "{noun}": {n}, "target": "{a}"}}',
+    "player.{verb}(enemy, damage={n}); enemy.die()",
+    "E/{a}: {noun} {verb} failed: dead {thing} exception",
+    "sudo pkill -f {a} # {verb} the {thing} and its zombies",
+    "DROP TABLE {a}; -- {verb} {noun}s",
+    "{n} passed, {n} failed, 1 crashed: {verb}_{thing}",
+    "http {n} POST /api/{noun}/{n}/{verb} 204 {a}",
+)
+_VERBS = ("kill", "fire", "execute", "attack", "hang", "destroy", "hit", "terminate", "crash",
+          "purge", "abort", "trigger", "nuke", "kill_all", "evict", "poll", "load", "merge",
+          )  # fmt: skip
+_NOUNS = ("target", "child", "orphan", "worker", "slave", "enemy", "victim", "job", "user", "node")
+_THINGS = (
+    "master",
+    "daemon",
+    "zombie reaper",
+    "dead letter queue",
+    "process",
+    "thread",
+    "watchdog",
 )
 
 
 def _code(rng: random.Random) -> str:
     a, b = (_pick(rng, string.ascii_lowercase, 3, 8) for _ in range(2))
-    return rng.choice(_CODE).format(a=a, b=b, n=rng.randint(1, 99999))
+    verb, noun, thing = (rng.choice(words) for words in (_VERBS, _NOUNS, _THINGS))
+    line = rng.choice(_CODE)
+    return line.format(a=a, b=b, n=rng.randint(1, 99999), verb=verb, noun=noun, thing=thing)
 
 
 def _place(rng: random.Random) -> str:

@@ -141,6 +141,9 @@ class Classifier:
     ) -> Decision | list[Decision]:
         """Decide about one text or many: flagged or not, and if so of which kind and against whom.
 
+        A text in a language that the model was not trained for has ``supported=False``, and is
+        either flagged or undecided (``flagged=None``), never found harmless.
+
         :param threshold: probability from which on a text is flagged; that of the policy if None.
         :param at: name of a threshold that the model carries, such as ``"evidence"`` or
             ``"review"``, in place of a number.
@@ -149,20 +152,32 @@ class Classifier:
         """
         limit = resolve_threshold(self.artifact, self.policy, threshold, at)
 
-        def judge_text(text: str | None, score: float | None) -> Decision:
+        def judge_text(
+            text: str | None, score: float | None, *, supported: bool | None
+        ) -> Decision:
             return decide_one(
-                self.artifact, self.policy, text, score, threshold=limit, policy_id=self._policy_id
-            )
+                self.artifact, self.policy, text, score, threshold=limit,
+                policy_id=self._policy_id, supported=supported,
+            )  # fmt: skip
 
         if isinstance(texts, str):
-            return judge_text(texts, self.score(texts))
+            return judge_text(texts, self.score(texts), supported=self._supports([texts])[0])
         listed = _as_list(texts)
         if scores is None:
             known = self._score_list(listed, threads)
         else:
             _check_texts(listed)
             known = _known_scores(scores, len(listed))
-        return list(map(judge_text, listed, known))
+        return [
+            judge_text(text, score, supported=supported)
+            for text, score, supported in zip(listed, known, self._supports(listed), strict=True)
+        ]
+
+    def _supports(self, texts: list[str | None]) -> list[bool | None]:
+        """Say which texts are in a language of the model; None where it cannot tell."""
+        if self.artifact.vocabulary is None:
+            return [None] * len(texts)
+        return self.artifact.vocabulary.supports(texts)
 
     def explain(self, text: str) -> Explanation:
         """Return the words that carry the score of a text.

@@ -96,8 +96,17 @@ def decide_one(
     *,
     threshold: float,
     policy_id: str,
+    supported: bool | None,
 ) -> Decision:
-    """Decide about a text that has a score; a null text is neither flagged nor not."""
-    flagged = None if score is None or text is None else score >= threshold
-    kind, targets = judge(artifact, policy, text) if flagged and text is not None else (None, ())
-    return Decision(score, threshold, flagged, kind, targets, artifact.model_id, policy_id)
+    """Decide about a text that has a score.
+
+    A null text is neither flagged nor not, nor is one in a language that the model does not know
+    and that reaches no threshold: of such a text a low score says nothing.
+    """
+    if score is None or text is None:
+        return Decision(score, threshold, None, None, (), artifact.model_id, policy_id, supported)
+    flagged = True if score >= threshold else None if supported is False else False
+    kind, targets = judge(artifact, policy, text) if flagged else (None, ())
+    return Decision(
+        score, threshold, flagged, kind, targets, artifact.model_id, policy_id, supported
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hostrisk.artifact import Artifact
@@ -25,11 +26,15 @@ except ImportError as error:
 from hostrisk import metrics
 from hostrisk.labeled import UNKNOWN, describe_source, read_labeled
 from hostrisk.metrics import FALSE_POSITIVE_RATES, Metric, ReliabilityBin
+from hostrisk.mistakes import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from hostrisk.mistakes import MistakeGroup
+    from hostrisk.records import Span
 
 __all__ = ["Counts", "CurvePoint", "Evaluation", "GroupEvaluation", "evaluate"]
 
@@ -110,6 +115,7 @@ class Evaluation:
     precision_recall: tuple[CurvePoint, ...]
     reliability: tuple[ReliabilityBin, ...]
     notes: tuple[str, ...]
+    errors: tuple[MistakeGroup, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -147,6 +153,7 @@ class Evaluation:
                 "reliability": [place._asdict() for place in self.reliability],
             },
             "notes": list(self.notes),
+            "errors": [group.to_dict() for group in self.errors],
         }
 
     def to_text(self) -> str:
@@ -177,6 +184,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     split: str | None = None,
+    errors: int = 0,
 ) -> Evaluation:
     """Measure a classifier on labeled texts, over all rows and group by group.
 
@@ -196,17 +204,19 @@ def evaluate(
     :param resamples: bootstrap resamples behind each interval; 0 for no intervals.
     :param seed: seed of the resampling; the same seed gives the same intervals.
     :param split: split of a named dataset; ``test`` by default.
+    :param errors: how many misses and false alarms of each group to keep, of those nearest to the
+        threshold and as many of those farthest from it.
     :raises InputError: the source or a setting cannot be used; names the row and value, if one.
     :raises MissingExtraError: an optional package that is needed is not installed.
     """
-    _check_settings(threshold, resamples, seed)
+    _check_settings(threshold, resamples, seed, errors)
     classifier = _resolve(model)
     limit = _limit(classifier, threshold, at)
-    rows = _score_rows(
-        classifier, read_labeled(source, text=text, label=label, group=group, split=split)
-    )
+    wrong = Collector(limit, errors) if errors else None
+    batches = read_labeled(source, text=text, label=label, group=group, split=split)
+    rows = _score_rows(classifier, batches, group, wrong)
     name = describe_source(source, split)
-    _check_rows(rows, name, group)
+    _check_rows(rows, name)
     found = metrics.measure(
         rows.labels, rows.scores, threshold=limit, resamples=resamples, seed=seed
     )
@@ -226,6 +236,7 @@ def evaluate(
         precision_recall=_curve(rows) if 0 < counts.positives < counts.rows else (),
         reliability=tuple(metrics.reliability_bins(rows.labels, rows.scores)),
         notes=tuple(_notes(counts, found, limit)),
+        errors=() if wrong is None else tuple(wrong.groups(lambda text: _spans(classifier, text))),
     )
 
 
@@ -240,13 +251,15 @@ class _Rows(NamedTuple):
     without_text: int
 
 
-def _check_settings(threshold: float | None, resamples: int, seed: int) -> None:
+def _check_settings(threshold: float | None, resamples: int, seed: int, errors: int) -> None:
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"threshold is {threshold}; it must be from 0 to 1")
     if resamples < 0:
         raise InputError(f"resamples is {resamples}; it must be 0 or more")
     if seed < 0:
         raise InputError(f"seed is {seed}; it must be 0 or more")
+    if isinstance(errors, bool) or not isinstance(errors, Integral) or errors < 0:
+        raise InputError(f"errors is {errors!r}; it must be a whole number, 0 or more")
 
 
 def _limit(classifier: Any, threshold: float | None, at: str | None) -> float:
@@ -268,7 +281,17 @@ def _resolve(model: Any) -> Any:
     return model
 
 
-def _score_rows(classifier: Any, batches: Iterator[Any]) -> _Rows:
+def _spans(classifier: Any, text: str) -> tuple[Span, ...]:
+    """Return the words that carry a score, none where the model cannot tell."""
+    if not hasattr(classifier, "explain"):
+        return ()
+    spans: tuple[Span, ...] = classifier.explain(text).spans
+    return spans
+
+
+def _score_rows(
+    classifier: Any, batches: Iterator[Any], group: str | None, wrong: Collector | None
+) -> _Rows:
     labels, scores, group_of = [], [], []
     numbers: dict[str, int] = {}
     without_label = without_text = row = 0
@@ -282,7 +305,17 @@ def _score_rows(classifier: Any, batches: Iterator[Any]) -> _Rows:
         scores.append(_scores(classifier, batch.text, kept, row))
         if batch.groups is not None:
             codes = [numbers.setdefault(name, len(numbers)) for name in batch.groups]
+            if len(numbers) > _MOST_GROUPS:
+                raise InputError(
+                    f"column {group!r} has more than {_MOST_GROUPS:,} different values, too many "
+                    "to measure by group"
+                )
             group_of.append(np.array(codes, dtype=np.int64)[kept])
+        if wrong is not None:
+            at = np.flatnonzero(kept)
+            texts = batch.text.filter(pa.array(kept)).to_pylist()
+            names = None if batch.groups is None else [batch.groups[i] for i in at]
+            wrong.add(row, labels[-1].tolist(), scores[-1].tolist(), texts, names, at.tolist())
         row += len(kept)
     return _Rows(
         _join(labels, np.int8),
@@ -317,16 +350,11 @@ def _scores(
     return scores[kept]
 
 
-def _check_rows(rows: _Rows, name: str, group: str | None) -> None:
+def _check_rows(rows: _Rows, name: str) -> None:
     if not len(rows.labels):
         left_out = rows.without_label + rows.without_text
         reason = f"none of its {left_out:,} rows has both a label and a text"
         raise InputError(f"{name} cannot be measured: {reason if left_out else 'it has no rows'}")
-    if len(rows.group_names) > _MOST_GROUPS:
-        raise InputError(
-            f"column {group!r} has {len(rows.group_names):,} different values; to measure by "
-            f"group it may have at most {_MOST_GROUPS:,}"
-        )
 
 
 def _count(labels: NDArray[np.int8], scores: NDArray[np.float64], threshold: float) -> Counts:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
-    "FEATURE_ID", "SLOTS", "STRIDE", "WINDOW", "logit", "slots_of", "token_features", "windows",
+    "FEATURE_ID", "SLOTS", "STRIDE", "WINDOW", "logit", "slots_of", "token_features",
+    "token_slot", "windows",
 ]  # fmt: skip
 
 FEATURE_ID = "hostrisk-ngrams-1"
@@ -55,6 +56,11 @@ def token_hash(token: bytes) -> int:
         value = (value ^ int.from_bytes(token[at : at + 8], "little")) * M1 & _MASK
         value ^= value >> 29
     return value
+
+
+def token_slot(token: bytes) -> int:
+    """Return the slot of a token by itself (step 3)."""
+    return _slot(token_hash(token) * M2)
 
 
 def _slot(value: int) -> int:

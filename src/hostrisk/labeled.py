@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Number
 from pathlib import Path
@@ -28,7 +28,10 @@ from hostrisk.files import read_batches, table_format
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NO_GROUP", "UNKNOWN", "LabeledBatch", "describe_source", "read_labeled", "read_sample"]
+__all__ = [
+    "NO_GROUP", "UNKNOWN", "LabeledBatch", "check_sample", "describe_source", "read_labeled",
+    "read_sample",
+]  # fmt: skip
 
 UNKNOWN = -1
 NO_GROUP = "(none)"
@@ -96,6 +99,20 @@ def read_sample(source: Any, *, text: str, label: str) -> tuple[list[str], list[
                 texts.append(post)
                 labels.append(known)
     return texts, labels
+
+
+def check_sample(texts: Sequence[str], labels: Sequence[int]) -> None:
+    """Refuse what is not one label of 0 or 1 for each text.
+
+    :raises InputError: names the first place that is wrong.
+    """
+    if len(texts) != len(labels):
+        raise InputError(f"there are {len(labels):,} labels for {len(texts):,} texts")
+    for at, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not isinstance(text, str):
+            raise InputError(f"item {at} is of type {type(text).__name__}, not a str")
+        if label not in (0, 1):
+            raise InputError(f"the label of item {at} is {label!r:.60}; it must be 0 or 1")
 
 
 def describe_source(source: Any, split: str | None = None) -> str:

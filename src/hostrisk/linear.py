@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-__all__ = ["LinearScorer", "Scorer", "features", "in_threads", "kernel_name"]
+__all__ = ["LinearScorer", "Scorer", "features", "in_threads", "kernel_name", "word_counts"]
 
 _FEW = 64  # so many texts are scored before NumPy has been imported
 _LEAST_CHUNK = 256
@@ -75,6 +75,15 @@ def features(texts: Sequence[str | None]) -> tuple[bytes, bytes]:
     has none. A text of several windows has the slots of all of them.
     """
     found: tuple[bytes, bytes] = _engine().features(texts)
+    return found
+
+
+def word_counts(texts: Sequence[str | None], vocabulary: memoryview) -> bytes:
+    """Return int32 pairs: the words of each text, and how many of them a vocabulary lacks.
+
+    :param vocabulary: a bit for each slot, set for those of known words.
+    """
+    found: bytes = _engine().word_counts(texts, vocabulary)
     return found
 
 

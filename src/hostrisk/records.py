@@ -22,8 +22,10 @@ class Span(NamedTuple):
 class Decision(NamedTuple):
     """What was decided about one text, with all that is needed to question it later.
 
-    ``score`` and ``flagged`` are None where the text was null. ``kind`` and ``targets`` are
-    empty where the text is not flagged.
+    ``supported`` says whether the text is in a language that the model was trained for; None where
+    the model cannot tell. ``score`` is None where the text was null. ``flagged`` is None there
+    too, and where the score of an unsupported text does not reach the threshold: not flagged would
+    read as safe. ``kind`` and ``targets`` are empty where the text is not flagged.
     """
 
     score: float | None
@@ -33,6 +35,7 @@ class Decision(NamedTuple):
     targets: tuple[str, ...]
     model: str
     policy: str
+    supported: bool | None = None
 
 
 class Explanation(NamedTuple):

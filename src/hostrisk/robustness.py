@@ -9,7 +9,8 @@ import numpy as np
 from hostrisk.attacks import ATTACKS, NOISE, attack, noise
 from hostrisk.decide import resolve_threshold
 from hostrisk.errors import InputError
-from hostrisk.metrics import wilson_interval
+from hostrisk.labeled import check_sample
+from hostrisk.metrics import Share, share_of, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from hostrisk.classifier import Classifier
 
-__all__ = ["AttackResult", "NoiseResult", "Robustness", "measure_robustness"]
+__all__ = ["AttackResult", "Robustness", "measure_robustness"]
 
 AT = "balanced"
 
@@ -38,18 +39,8 @@ class AttackResult(NamedTuple):
     false_positive_rate: float | None
 
 
-class NoiseResult(NamedTuple):
-    """Harmless strings of one kind: how many, how many flagged, the share's 95% interval."""
-
-    name: str
-    texts: int
-    flagged: int
-    low: float
-    high: float
-
-
 class Robustness(NamedTuple):
-    """All attacks and all noise."""
+    """All attacks, and how many harmless strings of each kind are flagged."""
 
     model: str
     threshold: float
@@ -57,7 +48,7 @@ class Robustness(NamedTuple):
     positives: int
     negatives: int
     attacks: tuple[AttackResult, ...]
-    noise: tuple[NoiseResult, ...]
+    noise: tuple[Share, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
@@ -94,8 +85,10 @@ def measure_robustness(
     :param labels: 1 violent incitement, 0 not, one for each text.
     :param at: the threshold of the model by name.
     :param generated: harmless strings to make, over all kinds.
-    :raises InputError: no text has the label 1, or the model has no such threshold.
+    :raises InputError: no text has the label 1, one has neither 1 nor 0, or the model has no such
+        threshold.
     """
+    check_sample(texts, labels)
     threshold = resolve_threshold(classifier.artifact, classifier.policy, at=at)
     truth = np.asarray(labels) == 1
     if not truth.any():
@@ -111,10 +104,7 @@ def measure_robustness(
         found = flagged([attack(text, name, seed=seed) for text in texts])
         results.append(_result(name, found, truth, recall))
     count = generated // len(NOISE)
-    odd = []
-    for name in NOISE:
-        hits = int(flagged(list(noise(name, count, seed=seed))).sum()) if count else 0
-        odd.append(NoiseResult(name, count, hits, *wilson_interval(hits, count)))
+    odd = [share_of(name, flagged(list(noise(name, count, seed=seed)))) for name in NOISE]
     positives = int(truth.sum())
     return Robustness(
         classifier.model_id, threshold, at, positives, len(truth) - positives, tuple(results),

@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "precision_recall_chart",
     "reliability_chart",
+    "standalone",
 ]
 
 STYLE = """
@@ -48,6 +49,7 @@ STYLE = """
 .interval .point { fill: var(--accent); }
 """
 
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg"'
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _WIDTH, _LEFT = 440, 60
 
@@ -126,6 +128,18 @@ def reliability_chart(
     ]
     described = _describe_bins(bins)
     return _svg(name, "Reliability diagram with counts", described, 356, parts)
+
+
+def standalone(chart: str) -> str:
+    """Return a chart as a file of its own, on white, with the colors that a page would give it."""
+    colors = (
+        "svg { background: #fff; --ink: #1b2430; --muted: #566273; --line: #e1e6ec; "
+        "--surface: #fff; --accent: #1d5d9b; --accent-soft: #dbe8f5; --mark: #b03a1e; "
+        "--sans: system-ui, sans-serif; }"
+    )
+    style = f"<style>{colors}{STYLE}</style>"
+    start, _, rest = chart.partition(">")
+    return f"{start.replace('<svg', _SVG, 1)}>{style}{rest}\n"
 
 
 def interval_bar(estimate: float, low: float | None, high: float | None) -> str:

@@ -6,12 +6,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from unicodedata import category, east_asian_width
 
+from hostrisk._visible import visible
 from hostrisk.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["align", "render_page"]
+__all__ = ["align", "render_page", "shorten"]
 
 _NO_PLACE = ("Mn", "Me", "Cf")
 
@@ -39,6 +40,12 @@ def _width(text: str) -> int:
         0 if category(letter) in _NO_PLACE else 2 if east_asian_width(letter) in "WF" else 1
         for letter in text
     )
+
+
+def shorten(name: str, longest: int) -> str:
+    """Spell out what a name would hide, and cut it where it is too long."""
+    shown = visible(name)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def render_page(template: str, **values: Any) -> str:

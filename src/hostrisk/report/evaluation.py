@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hostrisk._visible import visible
-from hostrisk.report import charts
-from hostrisk.report.drawing import align, render_page
+from hostrisk.report import charts, mistakes
+from hostrisk.report.drawing import align, render_page, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,9 +53,9 @@ def summarize(record: Mapping[str, Any]) -> dict[str, Any]:
     """Put an evaluation into the words, numbers and order in which it is shown."""
     groups = sorted(record["groups"], key=_accuracy_then_name)
     return {
-        "source": _name(record["source"]),
-        "model": _name(record["model"]),
-        "policy": _name(record["policy"]),
+        "source": shorten(record["source"], _LONGEST_NAME),
+        "model": shorten(record["model"], _LONGEST_NAME),
+        "policy": shorten(record["policy"], _LONGEST_NAME),
         "threshold": f"{record['threshold']:.4g}",
         "headline": _headline(record),
         "method": _method(record),
@@ -85,6 +85,9 @@ def render_text(record: Mapping[str, Any]) -> str:
     ]
     if summary["groups"]:
         parts.append("groups, weakest first\n" + align(_group_rows(summary), right=range(1, 10)))
+    if record.get("errors"):
+        parts.append("mistakes, of each group the farthest from the threshold, then the nearest")
+        parts.append(mistakes.render_text(record["errors"]))
     parts.append("\n".join(f"- {visible(note)}" for note in (*summary["notes"], summary["method"])))
     return "\n\n".join(parts)
 
@@ -96,7 +99,10 @@ def render_html(record: Mapping[str, Any]) -> str:
     """
     summary = summarize(record)
     drawn = {"style": charts.STYLE, **_charts(record)}
-    return render_page("evaluation.html", summary=summary, charts=drawn, bar=charts.interval_bar)
+    wrong = mistakes.summarize(record.get("errors", ()))
+    return render_page(
+        "evaluation.html", summary=summary, charts=drawn, bar=charts.interval_bar, mistakes=wrong
+    )
 
 
 # --- summary -------------------------------------------------------------------------------------
@@ -104,11 +110,6 @@ def render_html(record: Mapping[str, Any]) -> str:
 
 def _accuracy_then_name(group: Mapping[str, Any]) -> tuple[float, str]:
     return group["metrics"]["accuracy"]["estimate"], group["name"]
-
-
-def _name(text: str) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…"
 
 
 def _number(value: float | None) -> str:
@@ -139,7 +140,7 @@ def _metric(name: str, metric: Mapping[str, Any]) -> dict[str, Any]:
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
     found = group["metrics"]
     return {
-        "name": _name(group["name"]),
+        "name": shorten(group["name"], _LONGEST_NAME),
         "rows": f"{group['rows']:,}",
         "positives": f"{group['positives']:,}",
         "flagged": f"{group['flagged']:,}",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hostrisk._visible import visible
-from hostrisk.report import charts
-from hostrisk.report.drawing import align, render_page
+from hostrisk.report import charts, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["render_html", "render_text", "summarize"]
 
@@ -108,17 +107,7 @@ def _row(found: Mapping[str, Any], estimate: float, cells: tuple[str, ...]) -> d
 
 def render_text(record: Mapping[str, Any]) -> str:
     """Draw the figures as aligned tables for a terminal."""
-    return "\n\n".join(_parts(summarize(record)))
-
-
-def _parts(summary: Mapping[str, Any]) -> Iterator[str]:
-    facts = ", ".join(f"{name.lower()} {value}" for name, value in summary["facts"])
-    yield f"{summary['title']}\n{summary['headline']}\n{facts}"
-    for section in summary["sections"]:
-        rows = [(row["name"], *row["cells"]) for row in section["rows"]]
-        table = align([section["columns"], *rows], right=range(1, len(section["columns"])))
-        yield f"{section['title']}\n{table}"
-    yield f"- {summary['method']}"
+    return tables.render_text(summarize(record))
 
 
 def render_html(record: Mapping[str, Any]) -> str:
@@ -126,6 +115,4 @@ def render_html(record: Mapping[str, Any]) -> str:
 
     :raises MissingExtraError: jinja2 is not installed.
     """
-    return render_page(
-        "tables.html", summary=summarize(record), style=charts.STYLE, bar=charts.interval_bar
-    )
+    return tables.render_html(summarize(record))
