@@ -1,4 +1,6 @@
-"""Variants of posts for the teacher to judge, each made again from the id of its row.
+"""Other forms of posts to learn from: variants that the teacher judges, tricks that need none.
+
+Variants are made again from the id of their row.
 
 What a variant means need not be known: its label is what the teacher says of it. *swap* puts other
 people in the place of those named, of either camp, so that hate of a group is not taken for
@@ -6,17 +8,23 @@ violence against it; *splice* puts a calm post before or behind, so that violenc
 it stands; *drop* leaves out words; *piece* keeps half a post, with the violence or without it.
 Kaushik et al. 2020, "Learning the Difference that Makes a Difference with
 Counterfactually-Augmented Data"; Jiao et al. 2020, "TinyBERT".
+
+A trick leaves the label as it is: *pad* with calm posts, *disavow*, and *camps*, which names the
+other political camp. Attacks of :mod:`hostrisk.attacks` on words are tricks too; those on whole
+texts are not learned from, since models are measured on the very sentences that they add.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-__all__ = ["VARIANTS", "augment"]
+from hostrisk.attacks import attack
+
+__all__ = ["VARIANTS", "augment", "swap_camps", "trick"]
 
 _PEOPLE = """
 democrats republicans liberals conservatives leftists patriots progressives libertarians
@@ -54,10 +62,7 @@ def _swap(text: str, rng: random.Random, _: str) -> str:
         key = word.lower()
         if key not in _OTHERS:
             return word
-        other = chosen.setdefault(key, rng.choice(_OTHERS[key]))
-        if word.isupper() and len(word) > 1:
-            return other.upper()
-        return other.capitalize() if word[0].isupper() else other
+        return _like(word, chosen.setdefault(key, rng.choice(_OTHERS[key])))
 
     return _WORD.sub(replace, text)
 
@@ -108,3 +113,63 @@ def augment(rows: pd.DataFrame, calm: list[str]) -> pd.DataFrame:
             if made.strip() and made != text:
                 found.append((key, made, row))
     return pd.DataFrame(found, columns=["id", "text", "row"])
+
+
+# --- tricks --------------------------------------------------------------------------------------
+
+_CAMPS = """
+democrats republicans
+democrat republican
+dems repubs
+liberals conservatives
+liberal conservative
+leftists rightists
+leftist rightist
+left-wing right-wing
+libtards trumptards
+socialists capitalists
+communists fascists
+antifa militias
+biden trump
+obama bush
+pelosi mcconnell
+"""  # those of one line stand against each other
+_OPPOSITE = {
+    word: other
+    for line in _CAMPS.split("\n")
+    for one, two in [line.split()] * bool(line)
+    for word, other in ((one, two), (two, one))
+}
+_CAMP = re.compile(rf"\b(?:{'|'.join(_OPPOSITE)})\b", re.IGNORECASE)
+_DISAVOWALS = (
+    "jk", "j/k", "/s", "kidding obviously", "for legal reasons this is a joke", "in a video game",
+    "haha just playing", "peace and love y'all", "no offense", "dont take me serious", "(satire)",
+    "relax its a joke", "I don't mean it literally", "nah im messing", "joke!!", "in roblox",
+    "good vibes only", "hypothetically", "legal disclaimer: not serious", "bless you all though",
+)  # fmt: skip
+
+
+def swap_camps(text: str) -> str:
+    """Name the opposite camp wherever a text names one."""
+    return _CAMP.sub(lambda found: _like(found[0], _OPPOSITE[found[0].lower()]), text)
+
+
+def _like(word: str, other: str) -> str:
+    if word.isupper() and len(word) > 1:
+        return other.upper()
+    return other.capitalize() if word[0].isupper() else other
+
+
+def trick(text: str, name: str, calm: Sequence[str]) -> str:
+    """Return a text under an attack on its words, ``pad`` or ``disavow``; the same one each time.
+
+    :param calm: posts to pad with.
+    """
+    if name not in ("pad", "disavow"):
+        return attack(text, name, seed=1)
+    rng = random.Random(f"{name}:{text}")  # noqa: S311  # nothing secret
+    if name == "disavow":
+        return f"{text} {rng.choice(_DISAVOWALS)}"
+    parts = rng.choices(calm, k=rng.randint(1, 3)) if calm else []
+    before = rng.randint(0, len(parts))
+    return " ".join([*parts[:before], text, *parts[before:]])

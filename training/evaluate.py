@@ -1,19 +1,22 @@
-"""Measure a model on the test part, source by source, on the case suite and under attack."""
+"""Measure a model on the test part, on the case suite, under attack and for fairness."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hostrisk.attacks import ATTACKS, attack
 from hostrisk.classifier import Classifier
-from hostrisk.metrics import measure, roc_auc
+from hostrisk.fairness import AREAS, ON_POSTS, IdentityResult, measure_fairness
+from hostrisk.metrics import measure, reliability_bins, roc_auc
+from hostrisk.robustness import measure_robustness
 
-__all__ = ["evaluate_attacks", "evaluate_sources", "evaluate_suite", "evaluation_sets"]
+__all__ = [
+    "evaluate_fairness", "evaluate_reliability", "evaluate_robustness", "evaluate_sources",
+    "evaluate_suite", "evaluation_sets",
+]  # fmt: skip
 
 _SHOWN = (
     "average_precision", "roc_auc", "precision", "recall", "f1", "false_positive_rate",
@@ -86,18 +89,63 @@ def evaluate_suite(classifier: Classifier, suite: pd.DataFrame) -> dict[str, Any
     }
 
 
-def evaluate_attacks(
-    classifier: Classifier, texts: list[str], threshold: float
-) -> dict[str, Mapping[str, float]]:
-    """Return the recall on positives as they are and after each attack."""
-    plain = np.array(classifier.score(texts), dtype=np.float64)
-    recall = float((plain >= threshold).mean())
-    found = {"none": {"texts": len(texts), "recall": round(recall, 4), "lost": 0.0}}
-    for name in ATTACKS:
-        spelled = [attack(text, name) for text in texts]
-        scores = np.array(classifier.score(spelled), dtype=np.float64)
-        after = float((scores >= threshold).mean())
-        found[name] = {
-            "texts": len(texts), "recall": round(after, 4), "lost": round(recall - after, 4),
-        }  # fmt: skip
-    return found
+def evaluate_robustness(classifier: Classifier, texts: list[str]) -> dict[str, Any]:
+    """Return recall under attack on violent posts, and how many generated strings are flagged."""
+    found = measure_robustness(classifier, texts, [1] * len(texts))
+    return {
+        "at": found.at,
+        "positives": found.positives,
+        "attacks": {attack.name: [round(attack.recall, 4), round(attack.lost, 4)]
+                    for attack in found.attacks},
+        "noise": {kind.name: [kind.texts, kind.flagged] for kind in found.noise},
+    }  # fmt: skip
+
+
+def evaluate_fairness(classifier: Classifier, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the audit in short: on its own texts, and on the test part.
+
+    Dialects are compared on the posts of davidson that no one called violent. Those that its
+    annotators called offensive are not labeled for violence, but all that either model scored
+    anywhere near a threshold were read by the policy.
+
+    :param rows: the test part with its unlabeled rows; may be empty.
+    """
+    labeled = rows[rows["label"] >= 0]
+    found = measure_fairness(classifier, labeled["text"].tolist(), labeled["label"].tolist())
+    tweets = rows[(rows["source"] == "davidson") & (rows["label"] < 1)]["text"].tolist()
+    dialects = [one for one in found.dialects if one.name != ON_POSTS]
+    if tweets:
+        on_tweets = measure_fairness(classifier, tweets, [0] * len(tweets)).dialects
+        dialects += [one._replace(name="harmless posts of davidson") for one in on_tweets
+                     if one.name == ON_POSTS]  # fmt: skip
+    return {
+        "at": found.at,
+        "means": {**found.mean_areas(), "side_change": found.mean_change()},
+        "lowest": {name: _lowest(found.identities, name) for name in AREAS},
+        "posts": {name: _lowest(found.posts_identities, name) for name in AREAS},
+        "posts_means": {
+            name: float(np.mean([getattr(one, name).estimate for one in found.posts_identities]))
+            for name in AREAS
+            if found.posts_identities
+        },
+        "posts_groups": len(found.posts_identities),
+        "posts_side_change": [
+            [one.name, one.label, one.texts, one.mean_change] for one in found.posts_sides
+        ],
+        "slices": {one.name: [one.texts, one.flagged] for one in found.slices},
+        "dialects": {
+            one.name: [*one.aae[1:3], *one.white[1:3], one.ratio, one.low, one.high]
+            for one in dialects
+        },
+    }
+
+
+def _lowest(found: tuple[IdentityResult, ...], name: str) -> list[Any]:
+    """Return the group whose area is lowest, and the area."""
+    known = [(getattr(one, name).estimate, one.name) for one in found]
+    return [] if not known else [min(known)[1], min(known)[0]]
+
+
+def evaluate_reliability(scores: NDArray[np.float64], labels: NDArray[Any]) -> list[dict[str, Any]]:
+    """Return the bins of a reliability plot."""
+    return [place._asdict() for place in reliability_bins(labels, scores)]

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from hostrisk.artifact import Artifact, save_with_golden
+from hostrisk.artifact import WORDS, Artifact, save_with_golden
 from hostrisk.files import atomic_writer
+from hostrisk.report.charts import reliability_chart, standalone
 from training.fit_linear import LinearModel
 from training.heads import Heads
 
@@ -36,9 +38,16 @@ GOLDEN = (
 )
 
 
-def export(out: Path, model: LinearModel, heads: Heads, manifest: Mapping[str, Any]) -> Artifact:
+def export(
+    out: Path,
+    model: LinearModel,
+    heads: Heads,
+    words: NDArray[np.int8],
+    manifest: Mapping[str, Any],
+) -> Artifact:
     """Write the folder twice: once to score the golden texts, once with their scores in it."""
-    tensors = save({"main": model.weights, "heads": np.ascontiguousarray(heads.table)})
+    tables = {"main": model.weights, "heads": np.ascontiguousarray(heads.table), WORDS: words}
+    tensors = save(tables)
     whole = {
         **manifest,
         "main": {"scale": model.scale, "bias": model.bias},
@@ -64,6 +73,10 @@ def _finish(out: Path, artifact: Artifact) -> Artifact:
     """Put the card into the folder of a model."""
     with atomic_writer(out / "README.md") as file:
         file.write(render_card(artifact).encode())
+    if bins := artifact.manifest["metrics"].get("reliability"):
+        with atomic_writer(out / "reliability.svg") as file:
+            limit = artifact.thresholds["default"]
+            file.write(standalone(reliability_chart(bins, threshold=limit)).encode())
     return artifact
 
 
@@ -86,9 +99,12 @@ def render_card(artifact: Artifact) -> str:
         ),
         _sources(manifest["metrics"].get("sources", {})),
         _thresholds(thresholds),
+        _reliability(manifest["metrics"]),
         _cascade(manifest["metrics"].get("cascade"), encoder),
         _suite(manifest["metrics"].get("suite")),
-        _attacks(manifest["metrics"].get("attacks")),
+        _robustness(manifest["metrics"].get("robustness")),
+        _fairness(manifest["metrics"].get("fairness")),
+        _languages(manifest.get("language")),
         _errors(manifest["name"]),
         _heads(manifest["metrics"].get("heads", {})),
         _data(manifest["data"]),
@@ -227,17 +243,85 @@ def _suite(suite: Mapping[str, Any] | None) -> str:
     return "\n".join([*lines, ""])
 
 
-def _attacks(attacks: Mapping[str, Any] | None) -> str:
-    if attacks is None:
+def _robustness(found: Mapping[str, Any] | None) -> str:
+    if found is None:
         return ""
     lines = [
-        "## Spelling attacks", "",
-        "Held-out positives with half of their words obfuscated, recall at the default threshold.",
-        "", "| attack | texts | recall | lost |", "| --- | --- | --- | --- |",
+        "## Under attack", "",
+        f"{found['positives']:,} violent posts of the test part, half of their words changed or",
+        f"all of the text; recall at the threshold *{found['at']}* (`hostrisk attack`).", "",
+        "| attack | recall | lost |", "| --- | --- | --- |",
     ]  # fmt: skip
     lines += [
-        f"| {name} | {values['texts']:,} | {values['recall']:.3f} | {values['lost']:+.3f} |"
-        for name, values in attacks.items()
+        f"| {name} | {recall:.3f} | {lost:+.3f} |"
+        for name, (recall, lost) in found["attacks"].items()
+    ]
+    noise = "; ".join(
+        f"{flagged:,} of {texts:,} {name}" for name, (texts, flagged) in found["noise"].items()
+    )
+    return "\n".join([*lines, "", f"Harmless generated strings flagged: {noise}.", ""])
+
+
+def _fairness(found: Mapping[str, Any] | None) -> str:
+    """Tell the audit in short; docs/fairness.md says what each figure means."""
+    if found is None:
+        return ""
+    means, lowest = found["means"], found["lowest"]
+    lines = [
+        "## Fairness", "",
+        f"`hostrisk audit`, at the threshold *{found['at']}*; method and limits: docs/fairness.md.",
+        "", "| over the groups of people | mean area | lowest |", "| --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {name.upper() if name != 'subgroup' else name} | {means[name]:.3f} | "
+        f"{lowest[name][1]:.3f} ({lowest[name][0]}) |"
+        for name in lowest
+    ]
+    if found["posts_means"]:
+        lines += [
+            f"| {name} on posts of the test part | {value:.3f} | "
+            f"{found['posts'][name][1]:.3f} ({found['posts'][name][0]}) |"
+            for name, value in found["posts_means"].items()
+        ]
+    lines += [
+        "", "| harmless texts | texts | flagged |", "| --- | --- | --- |",
+        *(f"| {name.replace('_', ' ')} | {texts:,} | {flagged / texts:.1%} |"
+          for name, (texts, flagged) in found["slices"].items()),
+        "", "| dialects | African-American English | white-aligned | ratio |",
+        "| --- | --- | --- | --- |",
+        *(f"| {name} | {b:,} of {a:,} | {d:,} of {c:,} | {ratio:.2f} ({low:.2f} to {high:.2f}) |"
+          for name, (a, b, c, d, ratio, low, high) in found["dialects"].items()),
+        "", f"Swapping political sides moves the probability by {means['side_change']:.3f} on",
+        "average over the audit's own sentences.", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _languages(language: Mapping[str, Any] | None) -> str:
+    if language is None:
+        return ""
+    return (
+        f"## Languages\n\nTrained for: {', '.join(language['names'])}. A post of which more than "
+        f"{language['limit']:.0%} of the words\nare not among the model's 16,384 most common ones "
+        "(one known word is added to each post) is\n`supported=False`, and never found harmless; "
+        "docs/limits.md has the figures.\n"
+    )
+
+
+def _reliability(metrics: Mapping[str, Any]) -> str:
+    """Tell whether probabilities mean what they say, by a plot and the table it is drawn from."""
+    bins = metrics.get("reliability")
+    if not bins:
+        return ""
+    lines = [
+        "## Reliability", "",
+        "On posts of the natural source in the test part. ![Reliability plot](reliability.svg)", "",
+        "| probability from | to | posts | mean | violent |", "| --- | --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [
+        f"| {place['low']:.4f} | {place['high']:.4f} | {place['rows']:,} | "
+        f"{place['mean_score']:.4f} | {place['positive_share']:.4f} |"
+        for place in bins
     ]
     return "\n".join([*lines, ""])
 

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hostrisk.artifact import ACCURATE, Artifact, bundled_path, load_artifact
-from hostrisk.attacks import attack
 from hostrisk.calibration import LEAST_POSITIVES, choose_thresholds
 from hostrisk.encoder import Graph
 from hostrisk.metrics import average_precision
 from hostrisk.policy import KINDS
 from training import retrain as retraining
 from training import sources
+from training.augment import swap_camps, trick
 from training.calibrate import choose_band, fit_mix
 from training.encoder import HEADS, Encoder, Output, WordPieces, average, open_pretrained, predict
 from training.evaluate import evaluation_sets
@@ -47,6 +47,7 @@ __all__ = ["Held", "build", "main"]
 
 Floats = NDArray[np.float64]
 _ATTENTION_HEADS = 12
+_OF_FAST = ("main", "calibration", "heads", "thresholds", "language")  # parts of its manifest
 _CHECKED = 1000
 _SHORTEST = 128  # word pieces of texts that are one window
 _STRIDE = 96
@@ -148,15 +149,15 @@ def _tune_one(
     held = held_rows(prepared, fold)
     own = examples(chosen)
     variants = encode_variants(prepared, train, config, pieces)
-    spelled = encode_spelled(rows["text"].iloc[chosen], labels[chosen], own, config, pieces)
+    copies = encode_copies(rows.iloc[chosen], own, config, pieces)
     print(
         f"seed {seed}: {len(chosen):,} rows, {len(variants.pieces):,} variants and "
-        f"{len(spelled.pieces):,} attacked texts",
+        f"{len(copies.pieces):,} copies in other forms",
         flush=True,
     )
     path = kept / f"{seed}.pt"
     model = fine_tune(
-        open_pretrained(settings["body"], cache), own.join(variants).join(spelled),
+        open_pretrained(settings["body"], cache), own.join(variants).join(copies),
         examples(held), settings, seed=config["seed"] + seed + 10 * more,
         judge=lambda found: average_precision(labels[held], found),
         start=path if more else None,
@@ -215,22 +216,26 @@ def encode_rows(
     return take
 
 
-def encode_spelled(
-    texts: pd.Series,
-    labels: NDArray[Any],
-    examples: Examples,
-    config: Mapping[str, Any],
-    pieces: WordPieces,
+def encode_copies(
+    rows: pd.DataFrame, examples: Examples, config: Mapping[str, Any], pieces: WordPieces
 ) -> Examples:
-    """Return positives, and a share of the negatives, each under one attack drawn at random."""
-    settings = config["encoder"]["spelling"]
-    rng = np.random.default_rng(config["seed"])
-    drawn = rng.random(len(labels))
-    at = np.flatnonzero((labels == 1) | ((labels == 0) & (drawn < settings["negatives"])))
-    names = rng.choice(settings["attacks"], len(at))
-    spelled = [attack(text, name, seed=1) for text, name in zip(texts.iloc[at], names, strict=True)]
-    encoded = encode_examples(spelled, pieces, config["encoder"]["longest"])
-    return examples.take(at)._replace(pieces=encoded)
+    """Return copies that mean the same: under a trick drawn at random, with camps swapped.
+
+    Of positives, and of shares of the negatives.
+    """
+    spelling, camps = config["encoder"]["spelling"], config["camps"]
+    labels, texts = rows["label"].to_numpy(), rows["text"]
+    every, seed = np.arange(len(rows)), config["seed"]
+    at = retraining.with_some_negatives(labels, every, spelling["negatives"], seed)
+    names = np.random.default_rng(seed).choice(spelling["attacks"], len(at))
+    calm = sources.padding_texts(rows)
+    made = [trick(text, name, calm) for text, name in zip(texts.iloc[at], names, strict=True)]
+    named = retraining.with_some_negatives(labels, every, camps["negatives"], seed)
+    swapped = [swap_camps(text) for text in texts.iloc[named]]
+    moved = [new != old for new, old in zip(swapped, texts.iloc[named], strict=True)]
+    made += [text for text, is_other in zip(swapped, moved, strict=True) if is_other]
+    encoded = encode_examples(made, pieces, config["encoder"]["longest"])
+    return examples.take(np.concatenate([at, named[moved]]))._replace(pieces=encoded)
 
 
 def encode_variants(
@@ -341,7 +346,7 @@ def build(
     graph = Graph(*encoder, window=settings["longest"], stride=_STRIDE, columns=1 + len(HEADS))
     checked = check_graph(graph, model, sample, WordPieces(folder))
     manifest = {
-        **{key: fast.manifest[key] for key in ("main", "calibration", "heads", "thresholds")},
+        **{key: fast.manifest[key] for key in _OF_FAST if key in fast.manifest},
         "name": ACCURATE,
         "made_by": fast.manifest["made_by"],
         "fast": fast.model_id,

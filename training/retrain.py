@@ -33,12 +33,18 @@ from tqdm import tqdm
 import hostrisk
 from hostrisk._reference import probability
 from hostrisk.artifact import Artifact
-from hostrisk.attacks import attack
 from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
-from training.evaluate import evaluate_attacks, evaluate_sources, evaluate_suite
+from training.augment import swap_camps, trick
+from training.evaluate import (
+    evaluate_fairness,
+    evaluate_reliability,
+    evaluate_robustness,
+    evaluate_sources,
+    evaluate_suite,
+)
 from training.export import export
 from training.fit_linear import (
     feature_matrix,
@@ -50,6 +56,7 @@ from training.fit_linear import (
 )  # fmt: skip
 from training.heads import fit_heads
 from training.split import assign_splits, group_near_duplicates
+from training.vocabulary import fit_vocabulary
 
 __all__ = ["Prepared", "main", "prepare", "retrain"]
 
@@ -140,13 +147,12 @@ def _training_part(prepared: Prepared, config: dict[str, Any]) -> tuple[_Part, N
     weights = row_weights(prepared.rows, prepared.groups, config)
     weights = np.where(labels < 0, weights * settings["unlabeled_weight"], weights)
     rows = np.flatnonzero((prepared.splits == "train") & ~np.isnan(targets) & (weights > 0))
-    copied, spelled = _spell(prepared.rows["text"], labels, rows, config)
+    copied, weight, spelled = _copy(prepared, rows, config)
     variants = sources.read_variants(prepared.rows[prepared.splits == "train"])
     varied = variants["row"].to_numpy(dtype=np.int64)
     every = np.concatenate([rows, copied, varied])
-    shares = np.repeat(
-        [1.0, config["spelling"]["weight"], settings["variant_weight"]],
-        [len(rows), len(copied), len(varied)],
+    shares = np.concatenate(
+        [np.ones(len(rows)), weight, np.full(len(varied), settings["variant_weight"])]
     )
     return (
         _Part(
@@ -162,22 +168,34 @@ def _training_part(prepared: Prepared, config: dict[str, Any]) -> tuple[_Part, N
     )
 
 
-def _spell(
-    texts: pd.Series, labels: NDArray[np.int64], rows: NDArray[np.int64], config: dict[str, Any]
-) -> tuple[NDArray[np.int64], csr_matrix]:
-    """Return rows that train in other spellings too, and the features of those spellings.
+def _copy(
+    prepared: Prepared, rows: NDArray[np.int64], config: dict[str, Any]
+) -> tuple[NDArray[np.int64], Floats, csr_matrix]:
+    """Return rows that train in other forms too, the weights of these, and their features.
 
     All positives and a share of the negatives: what an attack leaves of a word must be learned
     from both, or the attack itself would look violent.
     """
-    settings = config["spelling"]
-    drawn = np.random.default_rng(config["seed"]).random(len(labels))[rows]
-    chosen = rows[(labels[rows] == 1) | ((labels[rows] == 0) & (drawn < settings["negatives"]))]
-    copied = np.tile(chosen, len(settings["attacks"]))
-    spelled = [
-        attack(text, name, seed=1) for name in settings["attacks"] for text in texts.iloc[chosen]
-    ]
-    return copied, feature_matrix(spelled)
+    spelling, camps = config["spelling"], config["camps"]
+    texts, labels = prepared.rows["text"], prepared.rows["label"].to_numpy()
+    chosen = with_some_negatives(labels, rows, spelling["negatives"], config["seed"])
+    calm = sources.padding_texts(prepared.rows.iloc[rows])
+    copied = np.tile(chosen, len(spelling["attacks"]))
+    made = [trick(text, name, calm) for name in spelling["attacks"] for text in texts.iloc[chosen]]
+    chosen = with_some_negatives(labels, rows, camps["negatives"], config["seed"])
+    swapped = [swap_camps(text) for text in texts.iloc[chosen]]
+    moved = np.array([new != old for new, old in zip(swapped, texts.iloc[chosen], strict=True)])
+    made += [text for text, is_other in zip(swapped, moved, strict=True) if is_other]
+    weights = np.repeat([spelling["weight"], camps["weight"]], [len(copied), int(moved.sum())])
+    return np.concatenate([copied, chosen[moved]]), weights, feature_matrix(made)
+
+
+def with_some_negatives(
+    labels: NDArray[np.int64], rows: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.int64]:
+    """Return those of the rows that are positive, and a share of those that are negative."""
+    drawn = np.random.default_rng(seed).random(len(labels))[rows]
+    return rows[(labels[rows] == 1) | ((labels[rows] == 0) & (drawn < share))]
 
 
 def _unseen_logits(
@@ -258,6 +276,12 @@ def _train(
             config["heads"],
             config["seed"],
         )
+    with _step("vocabulary"):
+        own = np.arange(len(train)) < len(np.unique(train))  # copies and variants come behind
+        words, limit = fit_vocabulary(
+            rows["text"].iloc[train[own]].tolist(), part.groups[own],
+            natural[own] & is_natural, config["seed"],
+        )  # fmt: skip
     slope, intercept = fit_platt(unseen[natural], part.labels[natural])
     scores = np.array([probability(x) for x in (slope * unseen[natural] + intercept).tolist()])
     manifest: dict[str, Any] = {
@@ -273,13 +297,14 @@ def _train(
             "positives": int(part.labels[natural].sum()),
         },
         "thresholds": choose_thresholds(scores, part.labels[natural], natural=is_natural),
+        "language": {"names": config["languages"], "limit": limit},
         "metrics": {"heads": heads.metrics},
     }
     with _step("evaluate"):
-        artifact = export(out, model, heads, manifest)
+        artifact = export(out, model, heads, words, manifest)
         manifest["metrics"] |= evaluate(artifact, prepared)
     with _step("export"):
-        return export(out, model, heads, manifest)
+        return export(out, model, heads, words, manifest)
 
 
 def out_of_fold_logits(prepared: Prepared, config: Mapping[str, Any], jobs: int) -> Floats:
@@ -307,17 +332,25 @@ def evaluate(
     :param scores: of the test part, where they are known already.
     """
     classifier = Classifier(artifact)
-    found: dict[str, Any] = {"suite": evaluate_suite(classifier, prepared.suite)}
+    found: dict[str, Any] = {
+        "suite": evaluate_suite(classifier, prepared.suite),
+        "fairness": evaluate_fairness(classifier, prepared.rows[prepared.splits == "test"]),
+    }
     rows = labeled_test(prepared)
     if rows["label"].nunique() < 2:
         return found
     if scores is None:
         scores = np.array(classifier.score(rows["text"].tolist()), dtype=np.float64)
     found["sources"] = evaluate_sources(scores, rows, classifier.threshold, resamples=1000)
-    natural = rows[(rows["label"] == 1) & rows["source"].str.endswith("_violence")]
-    if len(natural):
-        texts = natural["text"].tolist()
-        found["attacks"] = evaluate_attacks(classifier, texts, classifier.threshold)
+    natural = rows["source"].str.endswith("_violence")
+    violent = rows[natural & (rows["label"] == 1)]["text"].tolist()
+    if violent:
+        found["robustness"] = evaluate_robustness(classifier, violent)
+    source = artifact.manifest["training"]["calibration"]["source"]
+    judged = (rows["source"] == source).to_numpy()
+    if judged.any():
+        labels = rows["label"].to_numpy()
+        found["reliability"] = evaluate_reliability(scores[judged], labels[judged])
     return found
 
 
