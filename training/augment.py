@@ -23,8 +23,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from hostrisk.attacks import attack
+from hostrisk.material import in_case_of
 
-__all__ = ["VARIANTS", "augment", "swap_camps", "trick"]
+__all__ = ["VARIANTS", "augment", "naming_camps", "swap_camps", "trick"]
 
 _PEOPLE = """
 democrats republicans liberals conservatives leftists patriots progressives libertarians
@@ -62,7 +63,7 @@ def _swap(text: str, rng: random.Random, _: str) -> str:
         key = word.lower()
         if key not in _OTHERS:
             return word
-        return _like(word, chosen.setdefault(key, rng.choice(_OTHERS[key])))
+        return in_case_of(word, chosen.setdefault(key, rng.choice(_OTHERS[key])))
 
     return _WORD.sub(replace, text)
 
@@ -151,13 +152,14 @@ _DISAVOWALS = (
 
 def swap_camps(text: str) -> str:
     """Name the opposite camp wherever a text names one."""
-    return _CAMP.sub(lambda found: _like(found[0], _OPPOSITE[found[0].lower()]), text)
+    return _CAMP.sub(lambda found: in_case_of(found[0], _OPPOSITE[found[0].lower()]), text)
 
 
-def _like(word: str, other: str) -> str:
-    if word.isupper() and len(word) > 1:
-        return other.upper()
-    return other.capitalize() if word[0].isupper() else other
+def naming_camps(texts: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Return which texts name a camp, and these with the opposite one."""
+    swapped = {at: swap_camps(text) for at, text in enumerate(texts)}
+    named = [at for at, text in enumerate(texts) if swapped[at] != text]
+    return named, [swapped[at] for at in named]
 
 
 def trick(text: str, name: str, calm: Sequence[str]) -> str:

@@ -9,7 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hostrisk.classifier import Classifier
-from hostrisk.fairness import AREAS, ON_POSTS, IdentityResult, measure_fairness
+from hostrisk.fairness import (
+    AREAS,
+    ON_POSTS,
+    IdentityResult,
+    compare_dialects,
+    measure_fairness,
+)
 from hostrisk.metrics import measure, reliability_bins, roc_auc
 from hostrisk.robustness import measure_robustness
 
@@ -101,23 +107,32 @@ def evaluate_robustness(classifier: Classifier, texts: list[str]) -> dict[str, A
     }  # fmt: skip
 
 
-def evaluate_fairness(classifier: Classifier, rows: pd.DataFrame) -> dict[str, Any]:
+def evaluate_fairness(
+    classifier: Classifier,
+    rows: pd.DataFrame,
+    scores: NDArray[np.float64],
+    tweets: list[str],
+) -> dict[str, Any]:
     """Return the audit in short: on its own texts, and on the test part.
 
     Dialects are compared on the posts of davidson that no one called violent. Those that its
     annotators called offensive are not labeled for violence, but all that either model scored
     anywhere near a threshold were read by the policy.
 
-    :param rows: the test part with its unlabeled rows; may be empty.
+    :param rows: the labeled rows of the test part; may be empty.
+    :param scores: of these rows.
+    :param tweets: the posts of davidson in the test part that are not labeled violent.
     """
-    labeled = rows[rows["label"] >= 0]
-    found = measure_fairness(classifier, labeled["text"].tolist(), labeled["label"].tolist())
-    tweets = rows[(rows["source"] == "davidson") & (rows["label"] < 1)]["text"].tolist()
+    found = measure_fairness(
+        classifier, rows["text"].tolist(), rows["label"].tolist(), scores=scores
+    )
+    of_tweets = np.array(classifier.score(tweets), dtype=np.float64)
+    harmless = np.zeros(len(tweets), dtype=np.int64)
     dialects = [one for one in found.dialects if one.name != ON_POSTS]
-    if tweets:
-        on_tweets = measure_fairness(classifier, tweets, [0] * len(tweets)).dialects
-        dialects += [one._replace(name="harmless posts of davidson") for one in on_tweets
-                     if one.name == ON_POSTS]  # fmt: skip
+    dialects += [
+        one._replace(name="harmless posts of davidson")
+        for one in compare_dialects(tweets, harmless, of_tweets, found.threshold)
+    ]
     return {
         "at": found.at,
         "means": {**found.mean_areas(), "side_change": found.mean_change()},

@@ -32,7 +32,7 @@ from hostrisk.metrics import average_precision
 from hostrisk.policy import KINDS
 from training import retrain as retraining
 from training import sources
-from training.augment import swap_camps, trick
+from training.augment import naming_camps, trick
 from training.calibrate import choose_band, fit_mix
 from training.encoder import HEADS, Encoder, Output, WordPieces, average, open_pretrained, predict
 from training.evaluate import evaluation_sets
@@ -230,12 +230,10 @@ def encode_copies(
     names = np.random.default_rng(seed).choice(spelling["attacks"], len(at))
     calm = sources.padding_texts(rows)
     made = [trick(text, name, calm) for text, name in zip(texts.iloc[at], names, strict=True)]
-    named = retraining.with_some_negatives(labels, every, camps["negatives"], seed)
-    swapped = [swap_camps(text) for text in texts.iloc[named]]
-    moved = [new != old for new, old in zip(swapped, texts.iloc[named], strict=True)]
-    made += [text for text, is_other in zip(swapped, moved, strict=True) if is_other]
-    encoded = encode_examples(made, pieces, config["encoder"]["longest"])
-    return examples.take(np.concatenate([at, named[moved]]))._replace(pieces=encoded)
+    chosen = retraining.with_some_negatives(labels, every, camps["negatives"], seed)
+    named, swapped = naming_camps(texts.iloc[chosen].tolist())
+    encoded = encode_examples([*made, *swapped], pieces, config["encoder"]["longest"])
+    return examples.take(np.concatenate([at, chosen[named]]))._replace(pieces=encoded)
 
 
 def encode_variants(

@@ -80,8 +80,10 @@ def sample(data: str | None, cache: Path) -> pd.DataFrame:
 
 def _judge(texts: Sequence[str], model: str) -> dict[str, list[bool]]:
     """Return for each judge which texts are in no language of the model."""
-    decisions = hostrisk.load(model).decide(list(texts))
-    found = {"unseen words": [decision.supported is False for decision in decisions]}
+    vocabulary = hostrisk.load(model).artifact.vocabulary
+    if vocabulary is None:
+        raise SystemExit(f"error: {model} does not know its words; train it again")
+    found = {"unseen words": [known is False for known in vocabulary.supports(texts)]}
     for name, build in _DETECTORS.items():
         try:
             is_english = build()
@@ -102,18 +104,12 @@ def main() -> None:
     judged = _judge(rows["text"].tolist(), given.model)
     table = rows.assign(**judged)
     names = list(judged)
-    shown = pd.concat(
-        [
-            table.groupby(["foreign", "source"])[names].mean(),
-            table.groupby(["foreign", pd.cut(table["words"], _WORDS, right=False)], observed=True)[
-                names
-            ].mean(),
-        ],
-        keys=["source", "words"],
-    )
-    shown["posts"] = [*table.groupby(["foreign", "source"]).size(),
-                      *table.groupby(["foreign", pd.cut(table["words"], _WORDS, right=False)],
-                                     observed=True).size()]  # fmt: skip
+    parts = {}
+    for name, key in (("source", table["source"]),
+                      ("words", pd.cut(table["words"], _WORDS, right=False))):  # fmt: skip
+        groups = table.groupby(["foreign", key], observed=True)
+        parts[name] = groups[names].mean().assign(posts=groups.size())
+    shown = pd.concat(parts)
     print(shown.round(3).to_string())
 
 

@@ -37,7 +37,7 @@ from hostrisk.calibration import choose_thresholds, fit_platt
 from hostrisk.classifier import Classifier
 from hostrisk.metrics import average_precision
 from training import sources
-from training.augment import swap_camps, trick
+from training.augment import naming_camps, trick
 from training.evaluate import (
     evaluate_fairness,
     evaluate_reliability,
@@ -183,11 +183,11 @@ def _copy(
     copied = np.tile(chosen, len(spelling["attacks"]))
     made = [trick(text, name, calm) for name in spelling["attacks"] for text in texts.iloc[chosen]]
     chosen = with_some_negatives(labels, rows, camps["negatives"], config["seed"])
-    swapped = [swap_camps(text) for text in texts.iloc[chosen]]
-    moved = np.array([new != old for new, old in zip(swapped, texts.iloc[chosen], strict=True)])
-    made += [text for text, is_other in zip(swapped, moved, strict=True) if is_other]
-    weights = np.repeat([spelling["weight"], camps["weight"]], [len(copied), int(moved.sum())])
-    return np.concatenate([copied, chosen[moved]]), weights, feature_matrix(made)
+    named, swapped = naming_camps(texts.iloc[chosen].tolist())
+    weights = np.repeat([spelling["weight"], camps["weight"]], [len(copied), len(named)])
+    return (
+        np.concatenate([copied, chosen[named]]), weights, feature_matrix([*made, *swapped])
+    )  # fmt: skip
 
 
 def with_some_negatives(
@@ -277,10 +277,10 @@ def _train(
             config["seed"],
         )
     with _step("vocabulary"):
-        own = np.arange(len(train)) < len(np.unique(train))  # copies and variants come behind
+        own = len(np.unique(train))  # copies and variants come behind
         words, limit = fit_vocabulary(
-            rows["text"].iloc[train[own]].tolist(), part.groups[own],
-            natural[own] & is_natural, config["seed"],
+            rows["text"].iloc[train[:own]].tolist(), part.groups[:own],
+            natural[:own] & is_natural, config["seed"],
         )  # fmt: skip
     slope, intercept = fit_platt(unseen[natural], part.labels[natural])
     scores = np.array([probability(x) for x in (slope * unseen[natural] + intercept).tolist()])
@@ -332,15 +332,17 @@ def evaluate(
     :param scores: of the test part, where they are known already.
     """
     classifier = Classifier(artifact)
-    found: dict[str, Any] = {
-        "suite": evaluate_suite(classifier, prepared.suite),
-        "fairness": evaluate_fairness(classifier, prepared.rows[prepared.splits == "test"]),
-    }
     rows = labeled_test(prepared)
-    if rows["label"].nunique() < 2:
-        return found
     if scores is None:
         scores = np.array(classifier.score(rows["text"].tolist()), dtype=np.float64)
+    every = prepared.rows[prepared.splits == "test"]
+    tweets = every[(every["source"] == "davidson") & (every["label"] < 1)]["text"].tolist()
+    found: dict[str, Any] = {
+        "suite": evaluate_suite(classifier, prepared.suite),
+        "fairness": evaluate_fairness(classifier, rows, scores, tweets),
+    }
+    if rows["label"].nunique() < 2:
+        return found
     found["sources"] = evaluate_sources(scores, rows, classifier.threshold, resamples=1000)
     natural = rows["source"].str.endswith("_violence")
     violent = rows[natural & (rows["label"] == 1)]["text"].tolist()

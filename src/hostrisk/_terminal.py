@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import click
 
 from hostrisk._columns import plain_values
+from hostrisk._marks import marked_pieces
 from hostrisk._visible import visible
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ __all__ = [
 # Shades of the 256-color palette, from faint to strong, all readable under black.
 _REDS = (224, 217, 210, 203)
 _BLUES = (195, 153, 117, 75)
-_FAINTEST = 0.1
 _MOST_SPANS = 20
 
 
@@ -169,24 +169,19 @@ def _window_line(explanation: Explanation) -> list[str]:
 
 
 def _marked_text(explanation: Explanation, *, color: bool) -> str:
-    at, end = explanation.window
-    text, parts = explanation.text, []
-    strongest = max((abs(span.weight) for span in explanation.spans), default=0.0)
-    for span in sorted(explanation.spans):
-        share = abs(span.weight) / (strongest or 1.0)
-        if span.start < at or share < _FAINTEST:
-            continue
-        parts += [visible(text[at : span.start], keep="\n"), _mark(span, share, color=color)]
-        at = span.end
-    return "".join([*parts, visible(text[at:end], keep="\n")])
+    pieces = marked_pieces(explanation.text, explanation.spans, *explanation.window)
+    return "".join(
+        _mark(visible(piece, keep="\n"), span, shade, color=color) for piece, span, shade in pieces
+    )
 
 
-def _mark(span: Span, share: float, *, color: bool) -> str:
-    shown = visible(span.text, keep="\n")
+def _mark(shown: str, span: Span | None, shade: int, *, color: bool) -> str:
+    if span is None:
+        return shown
     if not color:
         return f"[{shown} {span.weight:+.1f}]"
     shades = _REDS if span.weight > 0 else _BLUES
-    return click.style(shown, fg=16, bg=shades[min(3, int(share * 4))])
+    return click.style(shown, fg=16, bg=shades[shade])
 
 
 def _span_table(explanation: Explanation) -> list[str]:

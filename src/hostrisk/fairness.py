@@ -19,6 +19,7 @@ from hostrisk import material
 from hostrisk.decide import resolve_threshold
 from hostrisk.labeled import check_sample
 from hostrisk.metrics import Share, auc_interval, ratio_interval, share_of
+from hostrisk.records import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AREAS", "ON_POSTS", "SLICES", "Area", "Dialects", "Fairness", "IdentityResult",
-    "SwapResult", "measure_fairness",
+    "SwapResult", "compare_dialects", "measure_fairness",
 ]  # fmt: skip
 
 AT = "balanced"
@@ -120,8 +121,7 @@ class Fairness(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
-        found: dict[str, Any] = _plain(self)
-        return {**found, "means": {**self.mean_areas(), "side_change": self.mean_change()}}
+        return {**plain(self), "means": {**self.mean_areas(), "side_change": self.mean_change()}}
 
     def to_text(self) -> str:
         """Return the figures as aligned tables for a terminal."""
@@ -136,24 +136,19 @@ class Fairness(NamedTuple):
         return render_html(self.to_dict())
 
 
-def _plain(value: Any) -> Any:
-    """Turn records within records into dicts and lists."""
-    if hasattr(value, "_asdict"):
-        return {name: _plain(item) for name, item in value._asdict().items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
 def measure_fairness(
     classifier: Classifier,
     texts: Sequence[str] = (),
     labels: Sequence[int] = (),
     *,
     at: str = AT,
+    scores: Floats | None = None,
 ) -> Fairness:
     """Audit a model on the texts that come with hostrisk and, if given, on labeled posts.
 
     :param labels: 1 violent incitement, 0 not, one for each text.
     :param at: the threshold of the model by name.
+    :param scores: what the model says of these texts, where it is known already.
     :raises InputError: the model has no such threshold, or a text has no label of 0 or 1.
     """
     check_sample(texts, labels)
@@ -163,7 +158,7 @@ def measure_fairness(
         return np.asarray(classifier.score(list(given)), dtype=np.float64)
 
     truth = np.asarray(labels, dtype=np.int64)
-    scores = score(texts)
+    known = score(texts) if scores is None else np.asarray(scores, dtype=np.float64)
     harmless, violent = _names(score, threshold)
     return Fairness(
         model=classifier.model_id,
@@ -171,13 +166,13 @@ def measure_fairness(
         at=at,
         posts=len(texts),
         identities=tuple(_template_identities(score, threshold)),
-        posts_identities=tuple(_post_identities(texts, truth, scores, threshold)),
+        posts_identities=tuple(_post_identities(texts, truth, known, threshold)),
         names=harmless,
         names_violent=violent,
         sides=tuple(_template_sides(score)),
-        posts_sides=tuple(_post_sides(score, texts, truth, scores)),
+        posts_sides=tuple(_post_sides(score, texts, truth, known)),
         dialects=(*_template_dialects(score, threshold),
-                  *_post_dialects(texts, truth, scores, threshold)),
+                  *compare_dialects(texts, truth, known, threshold)),
         slices=tuple(
             share_of(name, score([item.text for item in material.texts(name)]) >= threshold)
             for name in SLICES
@@ -315,9 +310,14 @@ def _template_dialects(score: Score, threshold: float) -> list[Dialects]:
     ]
 
 
-def _post_dialects(
+def compare_dialects(
     texts: Sequence[str], truth: NDArray[np.int64], scores: Floats, threshold: float
 ) -> list[Dialects]:
+    """Compare how often harmless posts in two dialects are flagged; none where too few are.
+
+    :param truth: labels 0 and 1, shape (texts,).
+    :param scores: of the texts, shape (texts,).
+    """
     dialects = np.array([material.dialect_of(text) for text in texts], dtype=object)
     groups = [(scores[(truth == 0) & (dialects == one)] >= threshold) for one in ("aae", "white")]
     if min(map(len, groups)) < _LEAST_OF_EACH:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hostrisk.records import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -40,11 +42,8 @@ class MistakeGroup(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
-        shown = [
-            {**found._asdict(), "spans": [span._asdict() for span in found.spans]}
-            for found in self.shown
-        ]
-        return {**self._asdict(), "shown": shown}
+        record: dict[str, Any] = plain(self)
+        return record
 
 
 class Collector:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Decision", "Explanation", "Span"]
+__all__ = ["Decision", "Explanation", "Span", "plain"]
+
+
+def plain(value: Any) -> Any:
+    """Turn records, and records within them, into dicts and lists, as JSON can hold them."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(item) for name, item in value._asdict().items()}
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 class Span(NamedTuple):

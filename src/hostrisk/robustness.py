@@ -10,7 +10,8 @@ from hostrisk.attacks import ATTACKS, NOISE, attack, noise
 from hostrisk.decide import resolve_threshold
 from hostrisk.errors import InputError
 from hostrisk.labeled import check_sample
-from hostrisk.metrics import Share, share_of, wilson_interval
+from hostrisk.metrics import Share, share_of
+from hostrisk.records import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +53,8 @@ class Robustness(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
-        return {
-            **self._asdict(),
-            "attacks": [result._asdict() for result in self.attacks],
-            "noise": [result._asdict() for result in self.noise],
-        }
+        record: dict[str, Any] = plain(self)
+        return record
 
     def to_text(self) -> str:
         """Return the figures as aligned tables for a terminal."""
@@ -115,7 +113,6 @@ def measure_robustness(
 def _result(
     name: str, found: NDArray[np.bool_], truth: NDArray[np.bool_], before: float
 ) -> AttackResult:
-    hits, positives = int(found[truth].sum()), int(truth.sum())
-    low, high = wilson_interval(hits, positives)
+    left = share_of(name, found[truth])
     others = None if truth.all() else float(found[~truth].mean())
-    return AttackResult(name, hits / positives, low, high, before - hits / positives, others)
+    return AttackResult(name, left.estimate, left.low, left.high, before - left.estimate, others)

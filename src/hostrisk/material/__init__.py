@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "Identity", "Sides", "Text", "dialect_of", "identities", "names", "sides", "templates", "texts",
+    "Identity", "Sides", "Text", "dialect_of", "identities", "in_case_of", "names", "sides",
+    "templates", "texts",
 ]  # fmt: skip
 
 
@@ -37,16 +38,18 @@ class Sides(NamedTuple):
 
     def swap(self, text: str) -> str:
         """Name the other camp wherever a text names one, in the same case."""
-        return self._pattern().sub(self._other, text) if self.words else text
+        if not self.words:
+            return text
+        return _any_of("|".join(self.words)).sub(
+            lambda found: in_case_of(found[0], self.words[found[0].lower()]), text
+        )
 
-    def _pattern(self) -> re.Pattern[str]:
-        return _any_of("|".join(self.words))
 
-    def _other(self, found: re.Match[str]) -> str:
-        word, other = found[0], self.words[found[0].lower()]
-        if word.isupper():
-            return other.upper()
-        return other[0].upper() + other[1:] if word[0].isupper() else other
+def in_case_of(word: str, other: str) -> str:
+    """Return the other word, which is in small letters, with the capitals of the first."""
+    if word.isupper() and len(word) > 1:
+        return other.upper()
+    return other.capitalize() if word[0].isupper() else other
 
 
 class Text(NamedTuple):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
+    "COLORS",
     "STYLE",
     "compact_count",
     "interval_bar",
@@ -25,6 +26,11 @@ __all__ = [
     "standalone",
 ]
 
+# The variables for a light page, and for a chart that stands in no page.
+COLORS = (
+    "--ink: #1b2430; --muted: #566273; --line: #e1e6ec; --surface: #ffffff; --accent: #1d5d9b; "
+    "--accent-soft: #dbe8f5; --mark: #b03a1e;"
+)
 STYLE = """
 .chart { display: block; width: 100%; height: auto; }
 .chart text { fill: var(--muted); font: 12px var(--sans); font-variant-numeric: tabular-nums; }
@@ -132,12 +138,8 @@ def reliability_chart(
 
 def standalone(chart: str) -> str:
     """Return a chart as a file of its own, on white, with the colors that a page would give it."""
-    colors = (
-        "svg { background: #fff; --ink: #1b2430; --muted: #566273; --line: #e1e6ec; "
-        "--surface: #fff; --accent: #1d5d9b; --accent-soft: #dbe8f5; --mark: #b03a1e; "
-        "--sans: system-ui, sans-serif; }"
-    )
-    style = f"<style>{colors}{STYLE}</style>"
+    own = "background: #fff; --sans: system-ui, sans-serif;"
+    style = f"<style>svg {{ {own} {COLORS} }}{STYLE}</style>"
     start, _, rest = chart.partition(">")
     return f"{start.replace('<svg', _SVG, 1)}>{style}{rest}\n"
 

@@ -8,6 +8,7 @@ from unicodedata import category, east_asian_width
 
 from hostrisk._visible import visible
 from hostrisk.errors import MissingExtraError
+from hostrisk.report import charts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,10 +64,12 @@ def _environment() -> Any:
     except ImportError as error:
         raise MissingExtraError("The HTML page", package="jinja2") from error
     # Everything is escaped; templates mark only what charts.py drew as safe.
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("hostrisk.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["colors"] = charts.COLORS
+    return environment

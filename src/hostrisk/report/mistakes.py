@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hostrisk._marks import marked_pieces
 from hostrisk._visible import visible
+from hostrisk.records import Span
 from hostrisk.report.drawing import align, shorten
 
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ __all__ = ["render_text", "summarize"]
 _LONGEST_NAME = 120
 _LONGEST_LINE = 96
 _LONGEST_TEXT = 900
-_SHADES = 4
-_FAINTEST = 0.1
 
 
 def summarize(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -75,15 +75,13 @@ def _pieces(text: str, spans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str
 
     ``up1`` to ``up4`` raise the score, ``down1`` to ``down4`` lower it, the stronger the higher.
     """
-    strongest = max((abs(span["weight"]) for span in spans), default=0.0) or 1.0
-    at, end = 0, min(len(text), _LONGEST_TEXT)
-    for span in sorted(spans, key=lambda span: int(span["start"])):
-        share = abs(span["weight"]) / strongest
-        if share < _FAINTEST or not at <= span["start"] < span["end"] <= end:
-            continue
-        yield visible(text[at : span["start"]], keep="\n"), ""
-        shade = min(_SHADES, 1 + int(share * _SHADES))
-        way = "up" if span["weight"] > 0 else "down"
-        yield visible(text[span["start"] : span["end"]], keep="\n"), f"{way}{shade}"
-        at = span["end"]
-    yield visible(text[at:end], keep="\n") + ("…" if end < len(text) else ""), ""
+    end = min(len(text), _LONGEST_TEXT)
+    known = [
+        Span(span["start"], span["end"], text[span["start"] : span["end"]], span["weight"])
+        for span in spans
+    ]
+    for piece, span, shade in marked_pieces(text, known, 0, end):
+        way = "" if span is None else f"{'up' if span.weight > 0 else 'down'}{shade + 1}"
+        yield visible(piece, keep="\n"), way
+    if end < len(text):
+        yield "…", ""
