@@ -12,10 +12,13 @@ from hostrisk.records import Decision
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hostrisk.artifact import Artifact, Head
     from hostrisk.policy import Policy
 
-__all__ = ["decide_one", "judge", "resolve_threshold"]
+__all__ = ["decide_one", "judge", "judge_many", "resolve_threshold"]
 
 
 def resolve_threshold(
@@ -74,6 +77,39 @@ def judge(artifact: Artifact, policy: Policy, text: str) -> tuple[str | None, tu
     chosen = [head.name for value, head in targets if value >= head.threshold]
     nobody = [NOBODY] if NOBODY in policy.targets else []
     return kind, tuple(chosen or nobody)
+
+
+def judge_many(
+    artifact: Artifact, policy: Policy, texts: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
+    """Judge texts as :func:`judge` does, many at once.
+
+    :returns: the kinds that the policy names, the place among them of each text's kind, shape
+        (texts,), the target groups, and which of them each text has, shape (texts, groups).
+    """
+    import numpy as np
+
+    found = [artifact.scorer.head_sums(text) for text in texts]
+    heads = [*artifact.kinds, *artifact.targets]
+    slots = np.array([each[0] for each in found], dtype=np.float64)
+    sums = np.array([each[1] for each in found], dtype=np.float64).reshape(-1, len(heads))
+    scale, bias, limit = (
+        np.array([getattr(head, name) for head in heads]) for name in ("scale", "bias", "threshold")
+    )
+    logits = scale * sums / np.sqrt(np.maximum(slots, 1))[:, None] + bias
+    count = len(artifact.kinds)
+    kinds = [at for at in range(count) if heads[at].name in policy.kinds]
+    targets = [at for at in range(count, len(heads)) if heads[at].name in policy.targets]
+    chosen = 1 / (1 + np.exp(-logits[:, targets])) >= limit[targets]
+    names = tuple(heads[at].name for at in targets)
+    if NOBODY in policy.targets:
+        nobody = ~chosen.any(axis=1)
+        if NOBODY in names:
+            chosen[:, names.index(NOBODY)] |= nobody
+        else:
+            names, chosen = (*names, NOBODY), np.column_stack([chosen, nobody])
+    best = logits[:, kinds].argmax(axis=1) if kinds else np.full(len(texts), -1)
+    return tuple(heads[at].name for at in kinds), best, names, chosen
 
 
 def _probabilities(

@@ -1,7 +1,6 @@
 """Read labeled texts from wherever people keep them, as batches of one shape.
 
-1. A source becomes a stream of tables: a file through files.py, a frame through its Arrow stream,
-   a dataset through its own batches, rows through lists.
+1. A source becomes a stream of tables through tables.py; the name of a dataset is loaded first.
 2. Of each table the columns asked for are taken: the text as an Arrow array of strings, the label
    as 1, 0 or -1 (unknown), the group as a name.
 3. Whatever does not fit is one InputError that names the column, and for a value its row.
@@ -11,26 +10,26 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from hostrisk._columns import build_column, decode_dictionary, is_text, plain_values
 from hostrisk.errors import InputError, MissingExtraError
-from hostrisk.files import read_batches, table_format
+from hostrisk.files import table_format
+from hostrisk.tables import Table, Wanted, distinct, read_tables, reason, text_column
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 __all__ = [
-    "NO_GROUP", "UNKNOWN", "LabeledBatch", "check_sample", "describe_source", "read_labeled",
-    "read_sample",
+    "NO_GROUP", "UNKNOWN", "LabeledBatch", "check_sample", "describe_source", "label_of",
+    "read_labeled", "read_sample",
 ]  # fmt: skip
 
 UNKNOWN = -1
@@ -42,6 +41,10 @@ _WORDS |= dict.fromkeys(("", "-1", "-1.0"), UNKNOWN)
 _NUMBERS = {1: 1, 0: 0, -1: UNKNOWN}
 _DATASET_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DEFAULT_SPLIT = "test"
+_SOURCES = (
+    "labeled texts; give a path, the name of a dataset, a DataFrame, an Arrow table, a "
+    "datasets.Dataset or a list of dicts"
+)
 
 
 class LabeledBatch(NamedTuple):
@@ -50,9 +53,6 @@ class LabeledBatch(NamedTuple):
     text: pa.Array[Any]
     labels: NDArray[np.int8]
     groups: list[str] | None
-
-
-_Table = Mapping[str, Any]  # column name to Arrow array, chunked array or list
 
 
 class _Names(NamedTuple):
@@ -127,7 +127,7 @@ def describe_source(source: Any, split: str | None = None) -> str:
 # --- sources -------------------------------------------------------------------------------------
 
 
-def _open(source: Any, names: _Names, split: str | None) -> Iterator[_Table]:
+def _open(source: Any, names: _Names, split: str | None) -> Iterator[Table]:
     named = isinstance(source, str) and not _means_file(source)
     if named:
         source = _load_dataset(source, split or _DEFAULT_SPLIT)
@@ -137,20 +137,7 @@ def _open(source: Any, names: _Names, split: str | None) -> Iterator[_Table]:
         raise InputError(
             f"split={split!r} is only for datasets; {describe_source(source)} has none"
         )
-    if isinstance(source, str | os.PathLike):
-        return _read_file(source, names)
-    if hasattr(source, "with_format") and hasattr(source, "iter"):
-        return _read_dataset(source, names)
-    if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
-        return _read_frame(source, names)
-    if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__"):
-        return _read_arrow(source, names)
-    if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
-        return _read_rows(source, names)
-    raise InputError(
-        f"{_kind(source)} cannot be read as labeled texts; give a path, the name of a dataset, a "
-        "DataFrame, an Arrow table, a datasets.Dataset or a list of dicts"
-    )
+    return read_tables(source, Wanted(names.all, names.text), what=_SOURCES, batch_rows=_BATCH_ROWS)
 
 
 def _means_file(source: str | os.PathLike[str]) -> bool:
@@ -161,65 +148,6 @@ def _means_file(source: str | os.PathLike[str]) -> bool:
     except InputError:
         return not _DATASET_NAME.fullmatch(source)
     return True
-
-
-def _kind(source: Any) -> str:
-    return f"an object of type {type(source).__name__}"
-
-
-def _read_file(path: str | os.PathLike[str], names: _Names) -> Iterator[_Table]:
-    for batch in read_batches(path, names.all, text=(names.text,)):
-        yield dict(zip(names.all, batch.columns, strict=True))
-
-
-def _read_arrow(source: Any, names: _Names) -> Iterator[_Table]:
-    try:
-        if hasattr(source, "__arrow_c_stream__"):
-            batches: Any = pa.RecordBatchReader.from_stream(source)
-            found = batches.schema.names
-        else:
-            batches = [pa.record_batch(source)]
-            found = batches[0].schema.names
-        _check_columns(found, names, type(source).__name__)
-        for batch in batches:
-            yield {name: _checked(batch.column(name), name) for name in names.all}
-    except (pa.ArrowException, TypeError) as error:
-        raise InputError(f"{_kind(source)} cannot be read as a table: {_reason(error)}") from error
-
-
-def _checked(column: Any, name: str) -> Any:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"column {name!r} is damaged: {_reason(error)}") from error
-    return column
-
-
-def _read_frame(frame: Any, names: _Names) -> Iterator[_Table]:
-    _check_columns(list(frame.columns), names, "the DataFrame")
-    for start in range(0, max(len(frame), 1), _BATCH_ROWS):
-        rows = frame.iloc[start : start + _BATCH_ROWS]
-        yield {name: _series_column(rows[name]) for name in names.all}
-
-
-def _series_column(series: Any) -> Any:
-    try:
-        return pa.array(series, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        # Values of several types: taken one by one, so that an error can name the row.
-        return series.astype(object).where(series.notna(), None).tolist()
-
-
-def _read_dataset(dataset: Any, names: _Names) -> Iterator[_Table]:
-    known = getattr(dataset, "column_names", None)
-    if known is not None:
-        _check_columns(known, names, "the dataset")
-        dataset = dataset.select_columns(names.all)
-    # A stream without declared features would guess Arrow types row by row, and fail at a null.
-    form = None if getattr(dataset, "features", None) is None else "arrow"
-    for table in dataset.with_format(form).iter(batch_size=_BATCH_ROWS):
-        _check_columns(table.column_names if form else list(table), names, "the dataset")
-        yield {name: table[name] for name in names.all}
 
 
 def _is_dataset_dict(source: Any) -> bool:
@@ -243,69 +171,23 @@ def _load_dataset(name: str, split: str) -> Any:
         return datasets.load_dataset(name, split=split)
     except Exception as error:  # whatever a remote dataset, its parser or the network can raise
         problem = f"{name!r} is no file, and its split {split!r} cannot be loaded as a dataset"
-        raise InputError(f"{problem}: {_reason(error)}") from error
-
-
-def _read_rows(source: Iterable[Any], names: _Names) -> Iterator[_Table]:
-    rows, start = iter(source), 0
-    while chunk := list(islice(rows, _BATCH_ROWS)):
-        for at, row in enumerate(chunk, start + 1):
-            if not isinstance(row, Mapping):
-                raise InputError(f"row {at} is {_kind(row)}, not a dict of column names to values")
-            _check_columns(list(row), names, f"row {at}")
-        yield {name: [row[name] for row in chunk] for name in names.all}
-        start += len(chunk)
-
-
-def _check_columns(found: list[Any], names: _Names, where: str) -> None:
-    for name in names.all:
-        if name not in found:
-            there = ", ".join(repr(other) for other in found) or "none"
-            raise InputError(f"{where} has no column {name!r}; its columns are {there}")
-        if found.count(name) > 1:
-            raise InputError(f"{where} has more than one column named {name!r}")
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+        raise InputError(f"{problem}: {reason(error)}") from error
 
 
 # --- columns -------------------------------------------------------------------------------------
 
 
-def _read_table(table: _Table, names: _Names, before: int) -> LabeledBatch:
+def _read_table(table: Table, names: _Names, before: int) -> LabeledBatch:
     labels = _labels(table[names.label], names.label, before)
     groups = None if names.group is None else _groups(table[names.group])
-    return LabeledBatch(_text(table[names.text], names.text, before), labels, groups)
-
-
-def _text(column: Any, name: str, before: int) -> Any:
-    if isinstance(column, list):
-        return _text_from_list(column, name, before)
-    column = _one_array(column)
-    if column.null_count == len(column):  # of any type: that of a column without values is a guess
-        return pa.nulls(len(column), pa.string())
-    if not is_text(column.type):
-        raise InputError(f"column {name!r} holds {column.type}, not text")
-    return column
-
-
-def _text_from_list(values: list[Any], name: str, before: int) -> pa.Array[Any]:
-    for row, value in enumerate(values, before + 1):
-        if not isinstance(value, str | None):
-            raise InputError(f"row {row}, column {name!r} is {_kind(value)}, not text")
-    try:
-        return build_column(values, "string")
-    except UnicodeEncodeError as error:
-        raise InputError(f"column {name!r} holds half a character, which no text has") from error
+    return LabeledBatch(text_column(table[names.text], names.text, before), labels, groups)
 
 
 def _labels(column: Any, name: str, before: int) -> NDArray[np.int8]:
-    values, codes = _distinct(column)
+    values, codes = distinct(column)
     known = np.empty(len(values), dtype=np.int8)
     for code, value in enumerate(values):
-        label = _label_of(value)
+        label = label_of(value)
         if label is None:
             row = before + int(np.flatnonzero(codes == code)[0]) + 1
             raise InputError(
@@ -316,7 +198,7 @@ def _labels(column: Any, name: str, before: int) -> NDArray[np.int8]:
     return known[codes]
 
 
-def _label_of(value: Any) -> int | None:
+def label_of(value: Any) -> int | None:
     """Give 1, 0 or -1 for unknown; None for what is no label."""
     if value is None:
         return UNKNOWN
@@ -336,34 +218,6 @@ def _shown(value: Any) -> str:
 
 
 def _groups(column: Any) -> list[str]:
-    values, codes = _distinct(column)
+    values, codes = distinct(column)
     names = [NO_GROUP if value is None or value == "" else str(value) for value in values]
     return [names[code] for code in codes]
-
-
-def _distinct(column: Any) -> tuple[list[Any], NDArray[np.int64]]:
-    """Give the distinct values of a column, null as None, and each row's place among them."""
-    if not isinstance(column, list):
-        column = _one_array(column)
-        try:
-            encoded = column.dictionary_encode()
-        except pa.ArrowNotImplementedError:  # lists, records, JSON
-            column = plain_values(column)
-        else:
-            values = encoded.dictionary.to_pylist()
-            return [*values, None], encoded.indices.fill_null(len(values)).to_numpy()
-    places: dict[Any, int] = {}
-    values = []
-    codes = np.empty(len(column), dtype=np.int64)
-    for row, value in enumerate(column):
-        codes[row] = place = places.setdefault((type(value), repr(value)), len(values))
-        if place == len(values):
-            values.append(value)
-    return values, codes
-
-
-def _one_array(column: Any) -> Any:
-    """Join chunks, and undo an encoding as a dictionary, which may hold values no row has."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    return decode_dictionary(column) if pa.types.is_dictionary(column.type) else column

@@ -15,6 +15,9 @@ from hostrisk.linear import word_counts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = ["Vocabulary", "unseen_share"]
 
 
@@ -32,6 +35,13 @@ class Vocabulary(NamedTuple):
             None if text is None else share <= self.limit
             for text, share in zip(texts, shares, strict=True)
         ]
+
+    def unsupported(self, texts: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Tell which texts are in no language of the model, shape (texts,); None is not one."""
+        import numpy as np
+
+        counts = np.frombuffer(word_counts(texts, self.words), dtype=np.int32).reshape(-1, 2)
+        return np.asarray(counts[:, 1] / (counts[:, 0] + 1) > self.limit)
 
 
 def unseen_share(texts: Sequence[str | None], words: memoryview) -> list[float]:

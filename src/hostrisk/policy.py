@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hostrisk._toml import read_toml
 from hostrisk.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -50,15 +51,7 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
 
     :raises PolicyError: the file cannot be read, or holds unknown keys or impossible values.
     """
-    import tomllib
-
-    try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise PolicyError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{path} is not TOML: {error}") from error
+    values = read_toml(path, PolicyError)
     for key in values:
         if key not in Policy._fields:
             known = ", ".join(Policy._fields)

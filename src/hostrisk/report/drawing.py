@@ -6,15 +6,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from unicodedata import category, east_asian_width
 
+from hostrisk._templates import make_environment
 from hostrisk._visible import visible
-from hostrisk.errors import MissingExtraError
 from hostrisk.report import charts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["align", "render_page", "shorten"]
+__all__ = ["align", "cut", "render_page", "shorten"]
 
+_LONGEST_WORD = 80
 _NO_PLACE = ("Mn", "Me", "Cf")
 
 
@@ -49,6 +50,16 @@ def shorten(name: str, longest: int) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
+def cut(text: str, most: int) -> str:
+    """Shorten a text to a number of code points, at the end of a word, with an ellipsis."""
+    if len(text) <= most:
+        return text
+    head = text[: most - 1]
+    at_word = head if text[most - 1].isspace() else head.rpartition(" ")[0]
+    # What has no spaces is cut where it is.
+    return (at_word if len(head) - len(at_word) < _LONGEST_WORD else head).rstrip() + "…"
+
+
 def render_page(template: str, **values: Any) -> str:
     """Fill a template of the package; all values are escaped but what the template calls safe.
 
@@ -59,17 +70,7 @@ def render_page(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Any:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError("The HTML page", package="jinja2") from error
     # Everything is escaped; templates mark only what charts.py drew as safe.
-    environment = Environment(
-        loader=PackageLoader("hostrisk.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment("hostrisk.report", what="The HTML page")
     environment.globals["colors"] = charts.COLORS
     return environment
