@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PolicyError,
     )
     from hostrisk.evaluation import Evaluation, evaluate
+    from hostrisk.host import HostAssessment, assess, sample
     from hostrisk.policy import Policy
     from hostrisk.records import Decision, Explanation, Span
 
@@ -32,6 +33,7 @@ _HOMES = {
     "Decision": "records",
     "Evaluation": "evaluation",
     "Explanation": "records",
+    "HostAssessment": "host",
     "HostriskError": "errors",
     "InputError": "errors",
     "MissingExtraError": "errors",
@@ -39,15 +41,17 @@ _HOMES = {
     "Policy": "policy",
     "PolicyError": "errors",
     "Span": "records",
+    "assess": "host",
     "evaluate": "evaluation",
     "load": "classifier",
+    "sample": "host",
     "score": "classifier",
 }
 
 __all__ = [
-    "Classifier", "Decision", "Evaluation", "Explanation", "HostriskError", "InputError",
-    "MissingExtraError", "ModelError", "Policy", "PolicyError", "Span", "__version__",
-    "evaluate", "load", "score",
+    "Classifier", "Decision", "Evaluation", "Explanation", "HostAssessment", "HostriskError",
+    "InputError", "MissingExtraError", "ModelError", "Policy", "PolicyError", "Span",
+    "__version__", "assess", "evaluate", "load", "sample", "score",
 ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What is handed to others: the evidence packet, the letter, the statements of reasons."""
