@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,14 +42,30 @@ def test_commands_of_the_readme_run(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     import pandas as pd
 
     pd.DataFrame({"body": ["hang them all"]}).to_parquet(tmp_path / "posts.parquet")
+    shutil.copy(ROOT / "data" / "demo" / "host.csv", tmp_path)
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^    hostrisk (.*)$", text, re.MULTILINE)
     assert len(commands) >= 6
     for command in commands:
         if "--model my-model" in command:
             continue  # tests/test_training.py trains one
+        if command.startswith("review "):
+            label_by_truth(tmp_path / command.split()[1], tmp_path / "host.csv")
+            continue  # tests/test_review_page.py does it in a browser
         result = CliRunner().invoke(main, shlex.split(command))
         assert result.exit_code == 0, (command, result.output)
+
+
+def label_by_truth(review: Path, posts: Path) -> None:
+    """Do what people do on the page of ``hostrisk review``."""
+    with open(posts, encoding="utf-8") as file:
+        truth = {row["id"]: row["violent"] for row in csv.DictReader(file)}
+    with open(review, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with open(review, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "label"])
+        writer.writeheader()
+        writer.writerows({**row, "label": truth[row["id"]]} for row in rows)
 
 
 def test_every_page_begins_with_why() -> None:

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 SOURCE = Path(hostrisk.__file__).parent
 ORDER = """
-errors records _visible _marks _fold_table normalize features _reference _kernel _vectors linear
-language policy cleaning encoder _checks artifact decide evidence _columns arrow classifier _lines
-files _writers _cells metrics labeled
-calibration attacks material mistakes evaluation robustness fairness report _terminal _scoring
-cli __main__ sklearn
+errors records _visible _toml _templates _marks _fold_table normalize features _reference _kernel
+_vectors linear language policy cleaning encoder _checks artifact decide evidence _columns arrow
+classifier _lines files _writers _cells metrics tables labeled calibration attacks material
+mistakes evaluation robustness fairness report host review _terminal _scoring cli __main__ sklearn
 """.split()  # noqa: SIM905  # read as one line of flow
 FRONT_DOOR = "classifier"  # what `import hostrisk` stands for: its load() and score()
 EXCEPTIONS = {

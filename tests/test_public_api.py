@@ -13,6 +13,7 @@ PUBLIC = [
     "Decision",
     "Evaluation",
     "Explanation",
+    "HostAssessment",
     "HostriskError",
     "InputError",
     "MissingExtraError",
@@ -21,8 +22,10 @@ PUBLIC = [
     "PolicyError",
     "Span",
     "__version__",
+    "assess",
     "evaluate",
     "load",
+    "sample",
     "score",
 ]
 
@@ -34,7 +37,14 @@ FIELDS = {
 }
 
 SIGNATURES = {
+    hostrisk.assess: (
+        "posts labels *text *time *id *host *name *policy *model *columns *query *as_of *notice "
+        "*since *simultaneous *exemplars *redacted *threads *advance"
+    ),
     hostrisk.load: "model *policy *tier",
+    hostrisk.sample: (
+        "posts n *seed *text *time *id *host *name *model *columns *query *threads *advance"
+    ),
     hostrisk.score: "texts *threads",
     hostrisk.Classifier: "artifact policy",
     hostrisk.Classifier.score: "self texts *threads",
