@@ -232,7 +232,8 @@ def test_standard_error_tells_tier_and_defects(assessed) -> None:
     found = {defect["kind"]: defect["count"] for defect in record["defects"]}
     assert found["duplicate_id"] == 1
     for defect in record["defects"]:
-        assert f"hostrisk: {defect['count']:,} posts: {defect['meaning']}" in lines
+        what = "post" if defect["count"] == 1 else "posts"
+        assert f"hostrisk: {defect['count']:,} {what}: {defect['meaning']}" in lines
     assert f"hostrisk: report written to {out / 'report.html'}" in lines
 
 

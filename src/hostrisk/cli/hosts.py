@@ -175,7 +175,8 @@ def assess(posts: tuple[str, ...], out: str, packet: str | None, model: str | No
     for host in found.record["hosts"]:
         note(f"{host['host']}: {host['tier']}. {host['summary']}")
     for defect in found.record["defects"]:
-        note(f"{defect['count']:,} posts: {defect['meaning']}")
+        what = "post" if defect["count"] == 1 else "posts"
+        note(f"{defect['count']:,} {what}: {defect['meaning']}")
     for caution in summarize(found.record)["cautions"]:
         note(caution)
     note(f"report written to {paths['report.html']}")
