@@ -416,6 +416,7 @@ def _sentence(trend: Trend, adjusted: float | None, of: str, level: float) -> st
     counted = "" if of == "violent posts" else f" ({of})"
     sure = adjusted if adjusted is not None else trend.p_value
     if sure > 1 - level:
-        return f"went {said}{counted}, which chance alone can explain ({interval})"
+        tested = " among all trends tested" if trend.p_value <= 1 - level else ""
+        return f"went {said}{counted}, which chance alone can explain{tested} ({interval})"
     verb = "rose" if trend.ratio > 1 else "fell"
     return f"{verb} {said}{counted} (ratio {figures(trend.ratio)}, {interval})"
