@@ -113,7 +113,8 @@ def test_nothing_hangs_on_where_batches_end(rows, count, size) -> None:
     assert parts.hosts == whole.hosts == ["a", "b"]
     for key, sums in whole.sums.items():
         assert parts.sums[key] == pytest.approx(sums)
-        assert (parts.steps[key] == whole.steps[key]).all()
+        host, week = key
+        assert (parts.weeks(host)[week][1] == whole.weeks(host)[week][1]).all()
     assert (parts.kinds, parts.targets) == (whole.kinds, whole.targets)
     assert parts.reviewed == whole.reviewed
     assert (parts.first, parts.last) == (whole.first, whole.last)
@@ -129,7 +130,7 @@ def test_threads_change_nothing(rows, count) -> None:
 
 def test_steps_count_every_post_once(rows, count, classifier) -> None:
     tally = count(rows[:200])
-    total = sum(tally.steps.values())
+    total = sum(steps for host in tally.hosts for _, steps in tally.weeks(host).values())
     assert total.shape == (STEPS,)
     scores = np.array(classifier.score([row["text"] for row in rows[:200]]))
     np.testing.assert_array_equal(total, np.bincount(step_of(scores), minlength=STEPS))

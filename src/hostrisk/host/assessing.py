@@ -205,7 +205,7 @@ class _Assessor:
         part = (1 - rules.level) / max(weeks, 1)
         self.terms = Terms(
             labels, _rates(classifier, rules.threshold), rules.level,
-            1 - part if settings.simultaneous else rules.level, rules.text_policy(),
+            1 - part if settings.simultaneous else rules.level,
         )  # fmt: skip
 
     def assess(self, before: Mapping[str, Any] | None) -> HostAssessment:

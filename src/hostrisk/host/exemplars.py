@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hostrisk.decide import judge
 from hostrisk.host.words.redaction import redact
 from hostrisk.host.words.urgency import find_marks, is_urgent
 
@@ -61,8 +62,7 @@ def choose_exemplars(
 def _record(post: Kept, label: int | None, classifier: Classifier) -> dict[str, Any]:
     kind, targets = post.kind, post.targets
     if kind is None:
-        explained = classifier.explain(post.text)
-        kind, targets = explained.kind, explained.targets
+        kind, targets = judge(classifier.artifact, classifier.policy, post.text)
     marks = find_marks(post.text, (), kind=kind, targets=targets)
     return {
         "id": post.id,

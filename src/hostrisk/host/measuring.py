@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from hostrisk.host.labels import Labels
     from hostrisk.host.prevalence import Rates
     from hostrisk.host.tally import Kept, Tally
-    from hostrisk.policy import Policy
 
 __all__ = ["Measured", "Terms", "measure_host", "trend_record"]
 
@@ -58,7 +57,6 @@ class Terms(NamedTuple):
     rates: Rates | None
     level: float
     week_level: float
-    policy: Policy
 
 
 class Measured(NamedTuple):
@@ -80,15 +78,15 @@ def measure_host(
 
     :param judge: from a text to its kind and targets, for reviewed posts that nobody gave one.
     """
-    by_week = {week: sums for (name, week), sums in tally.sums.items() if name == host}
-    total = _add(by_week.values())
+    by_week = tally.weeks(host)
+    total = _add(sums for sums, _ in by_week.values())
     population = _population(total)
     posts = [post for post in tally.reviewed if post.host == host]
     sample = _sample(posts, terms, total)
     overall = estimate(population, sample=sample, rates=terms.rates, level=terms.level)
-    steps = {week: counts for (name, week), counts in tally.steps.items() if name == host}
-    weeks = [_Week(week, by_week[week], steps[week]) for week in sorted(by_week) if week != NO_WEEK]
-    gauge = _gauge(overall, total, np.sum(list(steps.values()), axis=0), sample, terms.rates)
+    weeks = [_Week(week, *by_week[week]) for week in sorted(by_week) if week != NO_WEEK]
+    steps = np.sum([steps for _, steps in by_week.values()], axis=0)
+    gauge = _gauge(overall, total, steps, sample, terms.rates)
     return Measured(
         {"flagged": population.flagged, **overall._asdict()},
         _by_views(total, posts, terms, population),

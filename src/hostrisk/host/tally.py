@@ -154,11 +154,14 @@ class Tally:
             for (host, week), totals in self._totals.items()
         }
 
-    @property
-    def steps(self) -> dict[tuple[str, int], NDArray[np.int64]]:
-        """Posts by host and week at each step of the score, shape (steps,)."""
-        names = self.hosts
-        return {(names[host], week): counts for (host, week), counts in self._steps.items()}
+    def weeks(self, host: str) -> dict[int, tuple[Sums, NDArray[np.int64]]]:
+        """Return the sums of a host by week, and its posts at each step of the score, (steps,)."""
+        code = self._codes[host]
+        return {
+            week: (Sums(*map(float, totals)), self._steps[own, week])
+            for (own, week), totals in self._totals.items()
+            if own == code
+        }
 
     def highest(self, host: str) -> list[Kept]:
         """Return the posts of the highest scores, the highest first, equal scores by id."""

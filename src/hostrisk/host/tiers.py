@@ -25,6 +25,7 @@ from hostrisk._toml import read_toml
 from hostrisk._visible import visible
 from hostrisk.errors import PolicyError
 from hostrisk.host.letters.terms import NoticeTerms
+from hostrisk.host.prevalence import MODEL_BASED
 from hostrisk.policy import KINDS, TARGETS, Policy
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ _COUNTS = {
     "backlog_growth", "flagged_backlog_open", "flagged_backlog_growth",
 }  # fmt: skip
 _WORDS = ("host", "method")  # what a text may name beside figures
-_MODEL_BASED = "model-based"
 _FOUR_WEEKS = timedelta(days=28)
 _LONGEST_NAME = 200
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=)\s*([-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)\s*")
@@ -368,7 +368,7 @@ def _amounts(host: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rests_on_people(overall: Mapping[str, Any]) -> bool:
-    model_alone = str(overall.get("method") or _MODEL_BASED).startswith(_MODEL_BASED)
+    model_alone = str(overall.get("method") or MODEL_BASED).startswith(MODEL_BASED)
     return bool(overall.get("reviewed")) and not model_alone
 
 
